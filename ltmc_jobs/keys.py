@@ -1,0 +1,41 @@
+"""Every Redis key of ours: `ltmc:1:<project>:<family>:<literal id>`, and which of them may live for ever.
+
+RQ's own keys (`rq:…`) are as RQ has them. `_` stands for the whole installation.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote, unquote
+
+SCHEMA = 1
+INSTALLATION = "_"
+DONE_CHANNEL = f"ltmc:{SCHEMA}:{INSTALLATION}:done"
+
+# family → (type, life, bound): docs/keys.md is made of this
+FAMILIES: dict[str, tuple[str, str, str]] = {
+    "installation": ("string", "permanent", "one: the id of the home whose stores this server's jobs work on"),
+    "topic": ("string", "permanent", "one per project and topic: a counter, bumped on each change"),
+    "metrics": ("hash", "permanent", "one per metric, one field per label set"),
+    "cache": ("string", "TOOL_CACHE_DEFAULT_TTL", "one per tool, arguments and topic generation"),
+    "probe": ("string", "15 s", "one per probing process"),
+    "fleet": ("string", "15 s", "one per worker process"),
+    "agent": ("zset", "2 × the agent window", "one per project: agents by when they were last heard of"),
+    "ticket": ("string", "10 min", "one per dashboard link not yet opened"),
+    "refused": ("list", "7 days", "the newest 100 jobs that were refused"),
+}
+PERMANENT = frozenset(family for family, (_, life, _) in FAMILIES.items() if life == "permanent")
+
+
+def key(project: str, family: str, *ids: str) -> str:
+    """Build a key; ids may hold anything, they are escaped."""
+    if family not in FAMILIES:
+        raise KeyError(f"{family} is not a declared key family")
+    return ":".join(["ltmc", str(SCHEMA), project, family, *(quote(part, safe="") for part in ids)])
+
+
+def parse(name: str) -> tuple[str, str, list[str]]:
+    """Project, family and ids of a key of ours; ValueError for any other."""
+    head, version, project, family, *ids = name.split(":")
+    if head != "ltmc" or version != str(SCHEMA) or family not in FAMILIES:
+        raise ValueError(f"not a key of ours: {name}")
+    return project, family, [unquote(part) for part in ids]

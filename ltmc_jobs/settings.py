@@ -1,0 +1,226 @@
+"""Every knob, read once: the environment's variables, the originals' names accepted as aliases.
+
+Only process entry points make a Settings; everything else is handed one. `SettingsTable` in
+docs/settings.md is generated from this file.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import platformdirs
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ltmc_jobs.errors import Misconfigured
+
+PROJECT_PATTERN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+
+
+def _named(*names: str) -> AliasChoices:
+    return AliasChoices(*names)
+
+
+class Settings(BaseSettings):
+    """What a process is told by its environment. Unknown variables are ignored, wrong values refused by name."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, case_sensitive=True, populate_by_name=True)
+
+    # Where the data is
+    home: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("ltmc")),
+        validation_alias="LTMC_HOME",
+        description="Directory of all data, owner-only; relative paths resolve here",
+    )
+    db_path: Path = Field(Path("ltmc.db"), validation_alias="DB_PATH", description="SQLite file of the records")
+    faiss_index_path: Path = Field(
+        Path("faiss_index"), validation_alias="FAISS_INDEX_PATH", description="Directory of the FAISS snapshots"
+    )
+    project: str = Field("default", validation_alias="LTMC_PROJECT", description="Project of a call that names none")
+
+    # Redis
+    redis_enabled: bool = Field(
+        True, validation_alias="REDIS_ENABLED", description="false: no connection at all; tools answer `disabled`"
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        validation_alias=_named("REDIS_URL", "LETTA_REDIS_URL"),
+        description="Redis or Valkey address; overrides the parts below; given, no embedded server starts",
+    )
+    redis_host: str | None = Field(
+        None, validation_alias="REDIS_HOST", description="Host of a server of your own; unset: the embedded one"
+    )
+    redis_port: int = Field(6381, ge=1, le=65535, validation_alias="REDIS_PORT", description="Port of the server")
+    redis_password: SecretStr | None = Field(
+        None, validation_alias="REDIS_PASSWORD", description="Password; the embedded server makes its own"
+    )
+    redis_db: int = Field(0, ge=0, validation_alias="REDIS_DB", description="Database number")
+    redis_insecure: bool = Field(
+        False,
+        validation_alias="LTMC_REDIS_INSECURE",
+        description="Allow a Redis beyond loopback without credentials (isolated networks only)",
+    )
+
+    # The front end
+    http_host: str = Field("localhost", validation_alias="HTTP_HOST", description="Address the API binds")
+    http_port: int = Field(5050, ge=1, le=65535, validation_alias="HTTP_PORT", description="Port of the API")
+    require_token: bool = Field(
+        False, validation_alias="LTMC_REQUIRE_TOKEN", description="Ask local callers for the token too"
+    )
+    token: SecretStr | None = Field(
+        None, validation_alias="LTMC_TOKEN", description="The API token; unset: the one made on first start"
+    )
+    wait_seconds: float = Field(
+        20.0, ge=0, le=45, validation_alias="LTMC_WAIT", description="How long a call waits for its result, seconds"
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), validation_alias="LTMC_ALLOWED_ORIGINS", description="Browser origins that may call, comma-separated"
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), validation_alias="LTMC_ALLOWED_HOSTS", description="Further Host names served, comma-separated"
+    )
+    dashboard: bool = Field(True, validation_alias="LTMC_DASHBOARD", description="Serve rq-dashboard under /rq")
+    dashboard_url: str | None = Field(
+        None,
+        validation_alias="LTMC_DASHBOARD_URL",
+        description="Where the dashboard process is, if not on this host's socket",
+    )
+
+    # Workers
+    worker_count: int = Field(
+        4,
+        ge=1,
+        le=64,
+        validation_alias=_named("LTMC_WORKERS", "LETTA_WORKER_COUNT"),
+        description="Processes for the default and low queues",
+    )
+    signing_key: SecretStr | None = Field(
+        None, validation_alias="LTMC_SIGNING_KEY", description="Key that signs jobs; unset: the one made on first start"
+    )
+    use_queue: bool = Field(
+        True,
+        validation_alias=_named("LTMC_USE_QUEUE", "LETTA_USE_REDIS_QUEUE"),
+        description="false: refuse calls that need the queue",
+    )
+
+    # Memory
+    embedding_model: str = Field(
+        "all-MiniLM-L6-v2", validation_alias="EMBEDDING_MODEL", description="Embedding model, a name or a folder"
+    )
+    embedding_backend: Literal["auto", "openvino", "onnxruntime", "sentence-transformers"] = Field(
+        "auto", validation_alias="EMBEDDING_BACKEND", description="What runs the model; auto: the fastest faithful one"
+    )
+    neo4j_enabled: bool = Field(
+        True, validation_alias="NEO4J_ENABLED", description="false: the graph stays in SQLite even with NEO4J_URI"
+    )
+    neo4j_uri: str | None = Field(
+        None, validation_alias="NEO4J_URI", description="Bolt address; unset: the graph lives in SQLite"
+    )
+    neo4j_user: str = Field("neo4j", validation_alias="NEO4J_USER", description="Neo4j user")
+    neo4j_password: SecretStr | None = Field(None, validation_alias="NEO4J_PASSWORD", description="Neo4j password")
+    neo4j_database: str = Field("neo4j", validation_alias="NEO4J_DATABASE", description="Neo4j database")
+    cache_ttl_seconds: int = Field(
+        1800, ge=1, validation_alias="TOOL_CACHE_DEFAULT_TTL", description="Life of a cached tool result, seconds"
+    )
+
+    # Talking
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO",
+        validation_alias=_named("LOG_LEVEL", "LTMC_LOG_LEVEL", "LETTA_WORKER_LOG_LEVEL"),
+        description="How much is logged",
+    )
+    orchestration_mode: Literal["disabled", "basic", "full", "debug"] = Field(
+        "basic", validation_alias="ORCHESTRATION_MODE", description="Which orchestration services run"
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("orchestration_mode", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("allowed_origins", "allowed_hosts", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("project")
+    @classmethod
+    def _project(cls, value: str) -> str:
+        if not PROJECT_PATTERN.match(value):
+            raise ValueError("a project is 1 to 64 letters, digits, dots, dashes or underscores")
+        return value
+
+    @classmethod
+    def load(cls) -> Settings:
+        """Read the environment; raise Misconfigured with one line that names the variable and what is wrong."""
+        try:
+            return cls()
+        except ValidationError as error:
+            first = error.errors()[0]
+            variable = str(first["loc"][0]) if first["loc"] else "settings"
+            raise Misconfigured(f"{variable}: {first['msg']} (got {first.get('input')!r})") from None
+
+    def resolve(self, path: Path) -> Path:
+        """An absolute path; relative ones stand under the home."""
+        return path if path.is_absolute() else self.home / path
+
+    @property
+    def records_file(self) -> Path:
+        return self.resolve(self.db_path)
+
+    @property
+    def vectors_directory(self) -> Path:
+        return self.resolve(self.faiss_index_path)
+
+    @property
+    def run_directory(self) -> Path:
+        """Sockets, pid files and locks of the running platform."""
+        return self.home / "run"
+
+    @property
+    def redis_directory(self) -> Path:
+        """The embedded server's data."""
+        return self.home / "redis"
+
+    @property
+    def redis_is_embedded(self) -> bool:
+        return self.redis_enabled and self.redis_url is None and self.redis_host is None
+
+    @property
+    def graph_is_neo4j(self) -> bool:
+        return self.neo4j_enabled and self.neo4j_uri is not None
+
+    @property
+    def http_url(self) -> str:
+        """Where a local client finds the API."""
+        host = "localhost" if self.http_host in ("0.0.0.0", "::", "") else self.http_host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.http_port}"
+
+    def redis_address(self) -> str:
+        """The server's URL with its credentials: for connecting, never for showing."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        password = self.redis_password.get_secret_value() if self.redis_password else None
+        if password is None and self.redis_is_embedded:
+            made = self.redis_directory / "password"
+            password = made.read_text().strip() if made.exists() else None
+        login = f":{quote(password, safe='')}@" if password else ""
+        return f"redis://{login}{self.redis_host or '127.0.0.1'}:{self.redis_port}/{self.redis_db}"
+
+    def redis_shown(self) -> str:
+        """The server's URL without credentials."""
+        parts = urlsplit(self.redis_address())
+        return urlunsplit(parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1], query=""))
