@@ -18,7 +18,7 @@ import psutil
 
 from ltmc_jobs.errors import Misconfigured, QueueUnavailable
 from ltmc_jobs.settings import Settings
-from workers import ports
+from workers import ports, processes
 
 OLDEST = (6, 2)
 LOOPBACK = "127.0.0.1"
@@ -102,15 +102,8 @@ class EmbeddedServer:
     def _stop_orphan(self) -> None:
         """A server that outlived its killed owner still has our files open: it must end before another begins."""
         orphan = self._orphan()
-        if orphan is None:
-            return
-        with suppress(psutil.Error):
-            orphan.terminate()
-            try:
-                orphan.wait(20)
-            except psutil.TimeoutExpired:
-                orphan.kill()
-                orphan.wait(5)
+        if orphan is not None:
+            processes.end(orphan, 20)
 
     def _orphan(self) -> psutil.Process | None:
         # The pid may long belong to somebody else; our configuration on the command line proves that it does not.
@@ -181,10 +174,15 @@ def _version(binary: str) -> tuple[int, ...]:
 def ping(settings: Settings, seconds: float = 2.0) -> None:
     """Ask the server that the settings name for a PONG; QueueUnavailable, without credentials, when none comes."""
     import redis  # here, so that `status` and `stop` need not load it
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
 
     try:
         with redis.Redis.from_url(
-            settings.redis_address(), socket_timeout=seconds, socket_connect_timeout=seconds
+            settings.redis_address(),
+            socket_timeout=seconds,
+            socket_connect_timeout=seconds,
+            retry=Retry(NoBackoff(), 0),  # its default repeats for seconds, even a wrong password
         ) as client:
             client.ping()
     except (redis.RedisError, OSError, ValueError) as error:

@@ -14,10 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
+from pydantic import SecretStr
 
 from ltmc_jobs.errors import Misconfigured, QueueUnavailable
-from tests.conftest import MakeSettings, clean_environment, free_port, wait_until
-from workers import ports
+from tests.conftest import MakeSettings, clean_environment, free_port
+from workers import ports, processes
 from workers.server import EmbeddedServer, own, ping, quoted
 
 KILLED_OWNER = """
@@ -63,8 +64,9 @@ def test_it_asks_for_the_password_that_it_made(redis_server: EmbeddedServer) -> 
     settings = redis_server.settings
     password = (settings.redis_directory / "password").read_text().strip()
     assert len(password) >= 43
-    with redis.Redis(port=settings.redis_port) as stranger, pytest.raises(redis.AuthenticationError):
-        stranger.ping()
+    wrong = settings.model_copy(update={"redis_password": SecretStr("guessed")})
+    with pytest.raises(QueueUnavailable, match="invalid username-password"):
+        ping(wrong)
     assert redis_server.process is not None
     assert password not in " ".join(psutil.Process(redis_server.process.pid).cmdline())
 
@@ -113,12 +115,11 @@ def test_an_orphan_is_stopped_before_another_starts(make_settings: MakeSettings)
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     orphan = int(killed.stdout)
-    assert psutil.pid_exists(orphan)
+    assert processes.alive(psutil.Process(orphan))
     with EmbeddedServer(settings) as server:
         ping(settings)
         assert server.process is not None
-        assert server.process.pid != orphan
-        wait_until(lambda: not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE)
+        assert not [p for p in psutil.process_iter() if p.pid == orphan and processes.alive(p)]
 
 
 def test_a_pid_that_is_somebody_elses_is_left_alone(make_settings: MakeSettings) -> None:

@@ -1,0 +1,44 @@
+"""Processes of this machine: is one still the one that we knew, and how it is asked to go."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import psutil
+
+
+def find(pid: int, started: float) -> psutil.Process | None:
+    """The process, if this pid is still the one that started then: pids are given out again."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        if abs(process.create_time() - started) < 1.0 and alive(process):
+            return process
+    return None
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that only waits to be reaped by somebody slow does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def wait_gone(process: psutil.Process, seconds: float) -> bool:
+    """Wait until it ended."""
+    deadline = time.monotonic() + seconds
+    while alive(process):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def end(process: psutil.Process, seconds: float) -> None:
+    """SIGTERM, then SIGKILL when it has not gone in time."""
+    with suppress(psutil.Error):
+        process.terminate()
+        if not wait_gone(process, seconds):
+            process.kill()
+            wait_gone(process, 5)
