@@ -1,0 +1,98 @@
+"""Prometheus names, and counters that live in Redis, so that one scrape sees all processes.
+
+Processes count in memory and add to Redis now and then (`flush`), each count in one pipeline.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from redis import Redis
+
+from ltmc_jobs import keys
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+# name → (help, labels)
+COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ltmc_requests_total": ("Requests answered, by method and status", ("method", "status")),
+    "ltmc_jobs_total": ("Jobs ended, by queue and outcome", ("queue", "outcome")),
+    "ltmc_cache_lookups_total": ("Tool results looked up in the cache", ("tool", "outcome")),
+}
+HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ltmc_request_duration_seconds": ("From request to answer", ("method",)),
+    "ltmc_job_run_seconds": ("Run time of a job", ("queue", "func")),
+    "ltmc_job_wait_seconds": ("From enqueue to start", ("queue",)),
+}
+
+
+class Metrics:
+    """Count and observe in memory; `flush` adds it all to Redis; `collect` reads everyone's."""
+
+    def __init__(self, connection: Redis) -> None:
+        self._connection = connection
+        self._pending: dict[tuple[str, str], float] = defaultdict(float)
+        self._lock = threading.Lock()
+
+    def count(self, name: str, *labels: str) -> None:
+        """Add one to a counter; labels in their declared order."""
+        assert len(labels) == len(COUNTERS[name][1])
+        with self._lock:
+            self._pending[name, json.dumps(labels)] += 1
+
+    def observe(self, name: str, seconds: float, *labels: str) -> None:
+        """Put a duration into a histogram."""
+        assert len(labels) == len(HISTOGRAMS[name][1])
+        bucket = next((str(bound) for bound in BUCKETS if seconds <= bound), "+Inf")
+        with self._lock:
+            self._pending[name, json.dumps([*labels, bucket])] += 1
+            self._pending[name, json.dumps([*labels, "sum"])] += seconds
+
+    def flush(self) -> None:
+        """Add what was counted to Redis; kept for the next time if Redis is away."""
+        with self._lock:
+            pending, self._pending = self._pending, defaultdict(float)
+        if not pending:
+            return
+        pipeline = self._connection.pipeline()
+        for (name, field), value in pending.items():
+            pipeline.hincrbyfloat(keys.key(keys.INSTALLATION, "metrics", name), field, value)
+        try:
+            pipeline.execute()
+        except BaseException:
+            with self._lock:
+                for slot, value in pending.items():
+                    self._pending[slot] += value
+            raise
+
+    def collect(self) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
+        """Every counter and histogram of the installation, as Prometheus families."""
+        for name, (text, labels) in COUNTERS.items():
+            counter = CounterMetricFamily(name.removesuffix("_total"), text, labels=labels)
+            for field, value in self._read(name).items():
+                counter.add_metric([str(label) for label in field], value)
+            yield counter
+        for name, (text, labels) in HISTOGRAMS.items():
+            yield self._histogram(name, text, labels)
+
+    def _histogram(self, name: str, text: str, labels: tuple[str, ...]) -> HistogramMetricFamily:
+        series: dict[tuple[Any, ...], dict[str, float]] = defaultdict(dict)
+        for field, value in self._read(name).items():
+            series[tuple(field[:-1])][str(field[-1])] = value
+        family = HistogramMetricFamily(name, text, labels=labels)
+        for values, found in series.items():
+            running, buckets = 0.0, []
+            for bound in [*map(str, BUCKETS), "+Inf"]:
+                running += found.get(bound, 0.0)
+                buckets.append((bound, running))
+            family.add_metric([str(value) for value in values], buckets=buckets, sum_value=found.get("sum", 0.0))
+        return family
+
+    def _read(self, name: str) -> dict[tuple[Any, ...], float]:
+        stored: Any = self._connection.hgetall(keys.key(keys.INSTALLATION, "metrics", name))
+        return {tuple(json.loads(field)): float(value) for field, value in sorted(stored.items())}

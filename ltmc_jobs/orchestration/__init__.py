@@ -1,0 +1,1 @@
+"""State the workers share: one class a file, Redis only."""

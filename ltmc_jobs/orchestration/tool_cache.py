@@ -1,0 +1,55 @@
+"""ToolCache: results that may be given again while their topics stand as they stood when the call arrived.
+
+A key holds the generation of its topics as read on arrival, so a change that happens while the job runs makes
+the late result unreachable, not wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+
+from ltmc_jobs import keys
+from ltmc_jobs.registry import Tool
+
+
+class ToolCache:
+    """Look (asyncio, front end), fill and bump (blocking, workers)."""
+
+    def __init__(self, connection: Redis, async_connection: AsyncRedis, ttl_seconds: int) -> None:
+        self._connection = connection
+        self._async_connection = async_connection
+        self._ttl_seconds = ttl_seconds
+
+    async def look(self, tool: Tool, project: str, arguments: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None]:
+        """The key under which the result belongs, and the entry there: `{job_id, result}`. (None, None): not cacheable."""
+        if tool.cache is None:
+            return None, None
+        generations = await self._async_connection.mget(
+            [keys.key(project, "topic", topic) for topic in tool.cache.topics]
+        )
+        generation = "-".join((value or b"0").decode() for value in generations)
+        name = keys.key(project, "cache", tool.name, _digest(arguments), generation)
+        found = await self._async_connection.get(name)
+        return name, json.loads(found) if found else None
+
+    def fill(self, tool: Tool, cache_key: str, job_id: str, result: Any) -> None:
+        """Keep a result under the key that travelled with its job."""
+        ttl = (tool.cache.ttl_seconds if tool.cache else None) or self._ttl_seconds
+        self._connection.set(cache_key, json.dumps({"job_id": job_id, "result": result}), ex=ttl)
+
+    def bump(self, project: str, topics: Iterable[str]) -> None:
+        """Make every result that depends on these topics unreachable."""
+        pipeline = self._connection.pipeline(transaction=False)
+        for topic in topics:
+            pipeline.incr(keys.key(project, "topic", topic))
+        pipeline.execute()
+
+
+def _digest(arguments: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(arguments, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:32]

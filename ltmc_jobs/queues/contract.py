@@ -1,0 +1,173 @@
+"""The queue's seam: what goes in (JobSpec), what comes out (Outcome, JobInfo), and what a running job sees (JobContext).
+
+Whatever stands behind the seam passes tests/contracts/test_queue.py.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from ltmc_jobs.errors import JobCancelled, JobLost, LtmcError
+from ltmc_jobs.registry import JobKind
+
+
+def new_job_id() -> str:
+    """A UUIDv7: unique, url-safe, sortable by time, 74 random bits."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds << 80) | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | (0x7 << 76)
+    return str(uuid.UUID(int=value & ~(0x3 << 62) | (0x2 << 62)))
+
+
+def following_job_id(parent: str, name: str) -> str:
+    """The id of a job that follows from another: the same each time, so that a re-run enqueues nothing twice."""
+    return str(uuid.uuid5(uuid.UUID(parent), name))
+
+
+class JobStatus(StrEnum):
+    """Where a job stands; RQ's words."""
+
+    QUEUED = "queued"
+    DEFERRED = "deferred"
+    SCHEDULED = "scheduled"
+    STARTED = "started"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    CANCELED = "canceled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls: how they were let in, and the names they gave themselves."""
+
+    name: str = "local"
+    agent_id: str | None = None
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """A job to be: what to run with which arguments, for whom."""
+
+    kind: JobKind
+    args: dict[str, Any]
+    project: str
+    id: str = field(default_factory=new_job_id)
+    principal: Principal = Principal()
+    trace_id: str = ""
+    cache_key: str | None = None
+    depends_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobRef:
+    """An enqueued job. `created` is False when a job of this id was there already."""
+
+    id: str
+    queue: str
+    created: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """What is known of a job. Times are ISO 8601 in UTC; `error` is an LtmcError as a dict."""
+
+    id: str
+    name: str
+    status: JobStatus
+    queue: str
+    project: str
+    created_at: str | None
+    enqueued_at: str | None
+    started_at: str | None
+    ended_at: str | None
+    result: Any
+    error: dict[str, Any] | None
+    attempts: int
+    meta: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-serialisable, the id also as `job_id`."""
+        return {"job_id": self.id} | asdict(self) | {"status": self.status.value}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a wait ended with: a result, an error, or neither when the time was over."""
+
+    job_id: str
+    status: JobStatus
+    result: Any = None
+    error: LtmcError | None = None
+
+    @classmethod
+    def of(cls, info: JobInfo, error: LtmcError | None = None) -> Outcome:
+        """The outcome that a job's state amounts to."""
+        if error is None and info.status in (JobStatus.CANCELED, JobStatus.STOPPED):
+            error = JobCancelled()
+        if error is None and info.status == JobStatus.FAILED:
+            error = JobLost("the job's worker died while it ran")
+        return cls(info.id, info.status, info.result, error)
+
+    @property
+    def is_final(self) -> bool:
+        return self.status.is_final
+
+    def unwrap(self) -> Any:
+        """The result; raises the job's error."""
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+class JobContext(Protocol):
+    """What a function may ask and tell while it runs."""
+
+    @property
+    def job_id(self) -> str: ...
+
+    @property
+    def attempt(self) -> int:
+        """1 on the first run."""
+
+    @property
+    def deadline(self) -> float:
+        """Monotonic time at which the job is stopped."""
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None: ...
+
+    def log(self, line: str) -> None: ...
+
+    def cancelled(self) -> bool: ...
+
+
+class Jobs(Protocol):
+    """The seam itself."""
+
+    def enqueue(self, spec: JobSpec) -> JobRef: ...
+
+    def enqueue_many(self, specs: Sequence[JobSpec]) -> list[JobRef]: ...
+
+    def outcome(self, job_id: str, seconds: float) -> Outcome:
+        """Wait for a job's end for at most so long; raises NotFound."""
+
+    def status(self, job_id: str) -> JobInfo: ...
+
+    def cancel(self, job_id: str) -> bool:
+        """True if the job will never run."""
+
+    def list(
+        self, *, project: str | None = None, status: JobStatus | None = None, queue: str | None = None, limit: int = 50
+    ) -> list[JobInfo]:
+        """Newest first."""

@@ -1,0 +1,140 @@
+"""What travels in a job: signed JSON that names a declared function.
+
+Version 1: v, id, project, principal, func, args, cache_key, trace_id, issued_at. What a requeue, a move
+or a schedule changes (queue, times) is not signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ltmc_jobs import registry
+from ltmc_jobs.errors import EnvelopeRefused, Misconfigured, UnknownMethod
+from ltmc_jobs.queues.contract import JobSpec, Principal
+from ltmc_jobs.registry import JobKind
+from ltmc_jobs.settings import Settings
+
+VERSION = 1
+KEY_FILE = "signing.key"
+
+
+class Keyring:
+    """The keys of an installation: the first signs, all verify, so that keys can be rotated."""
+
+    def __init__(self, keys: list[bytes]) -> None:
+        if not keys or any(len(key) < 32 for key in keys):
+            raise Misconfigured("a signing key has at least 32 characters; LTMC_SIGNING_KEY or the key file is too short")
+        self._keys = {hashlib.sha256(key).hexdigest()[:8]: key for key in keys}
+        self._current = next(iter(self._keys))
+
+    @classmethod
+    def load(cls, settings: Settings) -> Keyring:
+        """The keys of the setting or of the home; Misconfigured, with the cure, where there are none."""
+        if settings.signing_key is not None:
+            return cls(settings.signing_key.get_secret_value().encode().split(b","))
+        file = settings.home / KEY_FILE
+        try:
+            return cls(file.read_bytes().split())
+        except FileNotFoundError:
+            raise Misconfigured(
+                f"no signing key in {settings.home}: start the platform there once, or copy {KEY_FILE} from its first "
+                "host (or set LTMC_SIGNING_KEY to its content)"
+            ) from None
+
+    @classmethod
+    def make(cls, settings: Settings) -> Keyring:
+        """The keys, made now (owner-only) if the installation has none."""
+        file = settings.home / KEY_FILE
+        if settings.signing_key is None and not file.exists():
+            made = file.with_suffix(f".{os.getpid()}")
+            made.touch(mode=0o600)
+            made.write_text(secrets.token_urlsafe(48) + "\n")
+            try:
+                os.link(made, file)  # fails if another process was first; then its key is the one
+            except FileExistsError:
+                pass
+            finally:
+                made.unlink()
+        return cls.load(settings)
+
+    def sign(self, message: bytes) -> str:
+        """`<key id>:<HMAC-SHA256 in hex>`."""
+        return f"{self._current}:{hmac.new(self._keys[self._current], message, hashlib.sha256).hexdigest()}"
+
+    def verifies(self, message: bytes, signature: str) -> bool:
+        """Whether one of the keys made this signature."""
+        key = self._keys.get(signature.partition(":")[0])
+        expected = hmac.new(key or b"", message, hashlib.sha256).hexdigest()
+        return key is not None and hmac.compare_digest(expected, signature.partition(":")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A verified envelope: who asked for which declared function, with what."""
+
+    id: str
+    kind: JobKind
+    args: dict[str, Any]
+    project: str
+    principal: Principal
+    trace_id: str
+    cache_key: str | None
+
+
+def seal(spec: JobSpec, keys: Keyring) -> dict[str, Any]:
+    """The signed envelope of a job."""
+    content = {
+        "v": VERSION,
+        "id": spec.id,
+        "project": spec.project,
+        "principal": asdict(spec.principal),
+        "func": spec.kind.name,
+        "args": spec.args,
+        "cache_key": spec.cache_key,
+        "trace_id": spec.trace_id or spec.id,
+        "issued_at": round(time.time(), 3),
+    }
+    return content | {"signature": keys.sign(_canonical(content))}
+
+
+def unseal(envelope: Any, job_id: str, keys: Keyring) -> Call:
+    """The call in an envelope; EnvelopeRefused unless it is ours, for this very job, and names what is declared."""
+    if not isinstance(envelope, dict) or not isinstance(envelope.get("signature"), str):
+        raise EnvelopeRefused("the job carries no signed envelope; enqueue it through this platform")
+    content = {name: value for name, value in envelope.items() if name != "signature"}
+    if not keys.verifies(_canonical(content), envelope["signature"]):
+        raise EnvelopeRefused("the job's signature is not of this installation (or its content was changed)")
+    if content.get("v") != VERSION:
+        raise EnvelopeRefused(f"envelope version {content.get('v')!r} is not {VERSION}; update the older side")
+    if content["id"] != job_id:
+        raise EnvelopeRefused("the envelope belongs to another job")
+    try:
+        kind = registry.kind(content["func"])
+    except UnknownMethod:
+        raise EnvelopeRefused(f"{content['func']!r} is not a declared tool or job kind") from None
+    return Call(
+        id=job_id,
+        kind=kind,
+        args=content["args"],
+        project=content["project"],
+        principal=Principal(**content["principal"]),
+        trace_id=content["trace_id"],
+        cache_key=content["cache_key"],
+    )
+
+
+def _canonical(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def key_file(home: Path) -> Path:
+    """Where an installation keeps its signing keys, one a line."""
+    return home / KEY_FILE

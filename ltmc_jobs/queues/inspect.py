@@ -1,0 +1,244 @@
+"""Look into the queues: status, result, list, counts, workers; and the two acts on one job, cancel and retry."""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import json
+import zlib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from redis import Redis
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.job import Job as RqJob
+from rq.registry import FailedJobRegistry
+from rq.results import Result
+from rq.serializers import JSONSerializer
+
+from ltmc_jobs.errors import Conflict, JobFailed, LtmcError, NotFound, from_dict
+from ltmc_jobs.queues.contract import JobInfo, JobStatus
+from ltmc_jobs.queues.producer import rq_queue
+from ltmc_jobs.queues.rq_job import ATTEMPTS, Job
+from ltmc_jobs.registry import Queue
+
+REGISTRIES = {
+    JobStatus.STARTED: "wip",
+    JobStatus.FINISHED: "finished",
+    JobStatus.FAILED: "failed",
+    JobStatus.DEFERRED: "deferred",
+    JobStatus.SCHEDULED: "scheduled",
+    JobStatus.CANCELED: "canceled",
+}
+
+
+def results_key(job_id: str) -> str:
+    """RQ's stream of a job's results."""
+    return f"rq:results:{job_id}"
+
+
+def job_info(job_id: str, fields: dict[bytes, bytes], newest: dict[bytes, bytes] | None) -> JobInfo:
+    """What RQ's hash and the newest entry of its result stream say; nothing is unpickled."""
+    text = {name.decode(): value for name, value in fields.items()}
+    meta = _json(text.get("meta")) or {}
+    status = JobStatus(text.get("status", b"queued").decode())
+    return JobInfo(
+        id=job_id,
+        name=str(meta.get("name", "")) or _function_name(text.get("data", b"")),
+        status=status,
+        queue=text.get("origin", b"").decode(),
+        project=str(meta.get("project", "")),
+        created_at=_time(text.get("created_at")),
+        enqueued_at=_time(text.get("enqueued_at")),
+        started_at=_time(text.get("started_at")),
+        ended_at=_time(text.get("ended_at")),
+        result=return_value(newest) if status == JobStatus.FINISHED else None,
+        error=_error(meta) if status == JobStatus.FAILED else None,
+        attempts=int(text.get(ATTEMPTS, b"0")),
+        meta={name: value for name, value in meta.items() if name not in ("name", "project", "error")},
+    )
+
+
+def return_value(entry: dict[bytes, bytes] | None) -> Any:
+    """The JSON result in an entry of a result stream."""
+    encoded = (entry or {}).get(b"return_value")
+    return _json(base64.b64decode(encoded)) if encoded else None
+
+
+def error_of(info: JobInfo) -> LtmcError | None:
+    """A failed job's typed error, if it left one."""
+    return from_dict(info.error) if info.error else None
+
+
+def ask_state(pipeline: Any, job_id: str) -> None:
+    """Queue the two reads of a job's state on a pipeline; in one transaction, since RQ writes both in one."""
+    pipeline.hgetall(RqJob.key_for(job_id))
+    pipeline.xrevrange(results_key(job_id), count=1)
+
+
+def read_state(job_id: str, answers: list[Any]) -> tuple[JobInfo, bytes]:
+    """The job, and the id of its newest stream entry, from the answers to `ask_state`; NotFound for no job."""
+    fields, results = answers
+    if not fields:
+        raise NotFound(f"there is no job {job_id}, or it has expired", job_id=job_id)
+    last, entry = results[0] if results else (b"0-0", None)
+    return job_info(job_id, fields, entry), last
+
+
+def status(connection: Redis, job_id: str) -> JobInfo:
+    """What is known of a job; NotFound when unknown or expired."""
+    pipeline = connection.pipeline()
+    ask_state(pipeline, job_id)
+    return read_state(job_id, pipeline.execute())[0]
+
+
+def cancel(connection: Redis, job_id: str) -> bool:
+    """Cancel a job that has not started; True if it will never run."""
+    job = _fetch(connection, job_id)
+    if job.get_status() not in (JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED):
+        return JobStatus(job.get_status()) in (JobStatus.CANCELED, JobStatus.STOPPED)
+    try:
+        job.cancel()
+    except InvalidJobOperation:
+        return True
+    # A worker may have taken it in between: then it runs, and RQ's own record of the run is the truth.
+    if job.get_status() != JobStatus.CANCELED:
+        return False
+    connection.expire(job.key, 86_400)
+    Result.create(job, Result.Type.STOPPED, 86_400, return_value=None)
+    return True
+
+
+def retry(connection: Redis, job_id: str) -> JobInfo:
+    """Put a failed job back into its queue."""
+    job = _fetch(connection, job_id)
+    if job.get_status() != JobStatus.FAILED:
+        raise Conflict(f"job {job_id} is {job.get_status().value}; only a failed job can be retried")
+    job.meta.pop("error", None)
+    job.save_meta()
+    FailedJobRegistry(job.origin, connection, job_class=Job, serializer=JSONSerializer).requeue(job)
+    return status(connection, job_id)
+
+
+def list_jobs(
+    connection: Redis,
+    *,
+    project: str | None = None,
+    status: JobStatus | None = None,
+    queue: str | None = None,
+    limit: int = 50,
+) -> list[JobInfo]:
+    """Jobs of the given kind, newest first."""
+    queues = [queue] if queue else queue_names(connection)
+    statuses = [status] if status else list(JobStatus)
+    found = {job_id for name in queues for wanted in statuses for job_id in _ids(connection, name, wanted, limit)}
+    newest = heapq.nlargest(limit * 4 if project else limit, found)
+    infos = [info for info in _infos(connection, newest) if project in (None, info.project) and info.status in statuses]
+    return sorted(infos, key=lambda info: (info.created_at or "", info.id), reverse=True)[:limit]
+
+
+def counts(connection: Redis) -> dict[str, dict[str, int]]:
+    """Jobs per queue and status, and the age in seconds of the oldest one waiting (`oldest_age_seconds`)."""
+    names = queue_names(connection)
+    pipeline = connection.pipeline(transaction=False)
+    for name in names:
+        pipeline.llen(f"rq:queue:{name}")
+        for registry in REGISTRIES.values():
+            pipeline.zcard(f"rq:{registry}:{name}")
+        pipeline.lindex(f"rq:queue:{name}", 0)
+    answers = iter(pipeline.execute())
+    counted: dict[str, dict[str, int]] = {}
+    for name in names:
+        counted[name] = {JobStatus.QUEUED.value: next(answers)}
+        counted[name] |= {state.value: next(answers) for state in REGISTRIES}
+        counted[name]["oldest_age_seconds"] = _age(connection, next(answers))
+    return counted
+
+
+def queue_names(connection: Redis) -> list[str]:
+    """The platform's queues, and those that RQ knows besides."""
+    known = {name.decode().removeprefix("rq:queue:") for name in connection.smembers("rq:queues")}
+    ours = [queue.value for queue in Queue]
+    return ours + sorted(known - set(ours))
+
+
+def workers(connection: Redis) -> list[dict[str, Any]]:
+    """Living workers: name, state, queues, counters."""
+    keys = sorted(connection.smembers("rq:workers"))
+    pipeline = connection.pipeline(transaction=False)
+    for key in keys:
+        pipeline.hgetall(key)
+    shown = []
+    for key, fields in zip(keys, pipeline.execute(), strict=True):
+        if fields and b"death" not in fields:
+            text = {name.decode(): value.decode(errors="replace") for name, value in fields.items()}
+            shown.append(
+                {
+                    "name": key.decode().removeprefix("rq:worker:"),
+                    "state": text.get("state", ""),
+                    "queues": [name for name in text.get("queues", "").split(",") if name],
+                    "pid": int(text.get("pid") or 0),
+                    "hostname": text.get("hostname", ""),
+                    "successful": int(text.get("successful_job_count") or 0),
+                    "failed": int(text.get("failed_job_count") or 0),
+                    "working_seconds": float(text.get("total_working_time") or 0),
+                }
+            )
+    return shown
+
+
+def _ids(connection: Redis, queue: str, wanted: JobStatus, limit: int) -> list[str]:
+    if wanted == JobStatus.QUEUED:
+        return [value.decode() for value in connection.lrange(f"rq:queue:{queue}", -limit, -1)]
+    registry = REGISTRIES.get(wanted)
+    members = connection.zrange(f"rq:{registry}:{queue}", -limit, -1) if registry else []
+    return [member.decode().partition(":")[0] for member in members]
+
+
+def _infos(connection: Redis, ids: Iterable[str]) -> list[JobInfo]:
+    wanted = list(ids)
+    pipeline = connection.pipeline(transaction=False)
+    for job_id in wanted:
+        pipeline.hgetall(RqJob.key_for(job_id))
+    return [job_info(job_id, fields, None) for job_id, fields in zip(wanted, pipeline.execute(), strict=True) if fields]
+
+
+def _fetch(connection: Redis, job_id: str) -> Job:
+    try:
+        return Job.fetch(job_id, connection=connection, serializer=JSONSerializer)  # type: ignore[return-value]
+    except (NoSuchJobError, ValueError):
+        raise NotFound(f"there is no job {job_id}, or it has expired", job_id=job_id) from None
+
+
+def _age(connection: Redis, oldest: bytes | None) -> int:
+    if oldest is None:
+        return 0
+    since = _time(connection.hget(RqJob.key_for(oldest.decode()), "enqueued_at"))
+    return max(0, int((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds())) if since else 0
+
+
+def _time(value: bytes | None) -> str | None:
+    if not value:
+        return None
+    return value.decode().replace("Z", "+00:00")
+
+
+def _error(meta: dict[str, Any]) -> dict[str, Any]:
+    kept = meta.get("error")
+    return kept if isinstance(kept, dict) else JobFailed("the job's worker died while it ran").as_dict()
+
+
+def _json(value: bytes | None) -> Any:
+    try:
+        return json.loads(value) if value else None
+    except ValueError:
+        return None  # not ours: a pickle, or damaged; never opened
+
+
+def _function_name(data: bytes) -> str:
+    try:
+        named = _json(zlib.decompress(data))
+    except zlib.error:
+        named = _json(data)
+    return str(named[0]) if isinstance(named, list) and named else "unknown"

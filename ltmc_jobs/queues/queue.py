@@ -1,0 +1,107 @@
+"""JobQueue: the seam over RQ's own classes, blocking; AsyncJobQueue: the same for an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+import redis
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+
+from ltmc_jobs.errors import QueueUnavailable
+from ltmc_jobs.queues import inspect, producer, waiting
+from ltmc_jobs.queues.contract import JobInfo, JobRef, JobSpec, JobStatus, Outcome
+from ltmc_jobs.queues.envelope import Keyring
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def reached(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call; the server's absence or refusal becomes QueueUnavailable."""
+    try:
+        return function(*args, **kwargs)
+    except (redis.ConnectionError, redis.TimeoutError):
+        raise QueueUnavailable("the job queue (Redis) cannot be reached; it is tried again on the next call") from None
+    except (redis.OutOfMemoryError, redis.ReadOnlyError):
+        raise QueueUnavailable("the job queue (Redis) refuses writes: its memory is full or it is a replica") from None
+
+
+class JobQueue:
+    """Put jobs in and look at them. `connection` is a Redis or Valkey; `keys` sign what goes in."""
+
+    def __init__(self, connection: Redis, keys: Keyring) -> None:
+        self.connection = connection
+        self._keys = keys
+
+    def enqueue(self, spec: JobSpec) -> JobRef:
+        return reached(producer.enqueue, self.connection, self._keys, spec)
+
+    def enqueue_many(self, specs: Sequence[JobSpec]) -> list[JobRef]:
+        return reached(producer.enqueue_many, self.connection, self._keys, specs)
+
+    def outcome(self, job_id: str, seconds: float) -> Outcome:
+        return reached(waiting.outcome, self.connection, job_id, seconds)
+
+    def status(self, job_id: str) -> JobInfo:
+        return reached(inspect.status, self.connection, job_id)
+
+    def cancel(self, job_id: str) -> bool:
+        return reached(inspect.cancel, self.connection, job_id)
+
+    def retry(self, job_id: str) -> JobInfo:
+        return reached(inspect.retry, self.connection, job_id)
+
+    def list(
+        self, *, project: str | None = None, status: JobStatus | None = None, queue: str | None = None, limit: int = 50
+    ) -> list[JobInfo]:
+        return reached(
+            inspect.list_jobs, self.connection, project=project, status=status, queue=queue, limit=limit
+        )
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        return reached(inspect.counts, self.connection)
+
+    def workers(self) -> Sequence[dict[str, Any]]:
+        return reached(inspect.workers, self.connection)
+
+
+class AsyncJobQueue:
+    """The same seam for an event loop: RQ's blocking calls run in threads, waits in the loop itself."""
+
+    def __init__(self, blocking: JobQueue, connection: AsyncRedis) -> None:
+        self._blocking = blocking
+        self._connection = connection
+
+    async def enqueue(self, spec: JobSpec) -> JobRef:
+        return await asyncio.to_thread(self._blocking.enqueue, spec)
+
+    async def outcome(self, job_id: str, seconds: float) -> Outcome:
+        try:
+            return await waiting.async_outcome(self._connection, job_id, seconds)
+        except (redis.ConnectionError, redis.TimeoutError):
+            raise QueueUnavailable("the job queue (Redis) cannot be reached") from None
+
+    async def status(self, job_id: str) -> JobInfo:
+        return await asyncio.to_thread(self._blocking.status, job_id)
+
+    async def cancel(self, job_id: str) -> bool:
+        return await asyncio.to_thread(self._blocking.cancel, job_id)
+
+    async def retry(self, job_id: str) -> JobInfo:
+        return await asyncio.to_thread(self._blocking.retry, job_id)
+
+    async def list(
+        self, *, project: str | None = None, status: JobStatus | None = None, queue: str | None = None, limit: int = 50
+    ) -> list[JobInfo]:
+        return await asyncio.to_thread(
+            self._blocking.list, project=project, status=status, queue=queue, limit=limit
+        )
+
+    async def counts(self) -> dict[str, dict[str, int]]:
+        return await asyncio.to_thread(self._blocking.counts)
+
+    async def workers(self) -> Sequence[dict[str, Any]]:
+        return await asyncio.to_thread(self._blocking.workers)

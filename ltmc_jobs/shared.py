@@ -1,0 +1,89 @@
+"""Shared: the queues and the state that lives in Redis; what every process of the platform holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from ltmc_jobs.errors import Disabled, Misconfigured
+from ltmc_jobs.metrics import Metrics
+from ltmc_jobs.orchestration.agent_registry import AgentRegistry
+from ltmc_jobs.orchestration.tool_cache import ToolCache
+from ltmc_jobs.queues.envelope import Keyring
+from ltmc_jobs.queues.queue import AsyncJobQueue, JobQueue
+from ltmc_jobs.settings import Settings
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1", "")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One per process, opened after any fork and closed at its end."""
+
+    settings: Settings
+    redis: Redis
+    async_redis: AsyncRedis
+    keys: Keyring
+    queue: JobQueue
+    async_queue: AsyncJobQueue
+    cache: ToolCache
+    agents: AgentRegistry
+    metrics: Metrics
+
+    @classmethod
+    def open(cls, settings: Settings) -> Shared:
+        """Connect lazily: nothing is sent until the first use. Disabled or Misconfigured say why not."""
+        address = checked_address(settings)
+        failures = (RedisConnectionError, RedisTimeoutError, ConnectionResetError)
+        # Short, so that a caller hears of a dead server within two seconds.
+        backoff = ExponentialBackoff(cap=0.3, base=0.05)
+        connection = Redis.from_url(
+            address, retry=Retry(backoff, 3), retry_on_error=list(failures), socket_connect_timeout=1.0
+        )
+        async_connection = AsyncRedis.from_url(
+            address, retry=AsyncRetry(backoff, 3), retry_on_error=list(failures), socket_connect_timeout=1.0
+        )
+        keyring = Keyring.load(settings)
+        queue = JobQueue(connection, keyring)
+        return cls(
+            settings=settings,
+            redis=connection,
+            async_redis=async_connection,
+            keys=keyring,
+            queue=queue,
+            async_queue=AsyncJobQueue(queue, async_connection),
+            cache=ToolCache(connection, async_connection, settings.cache_ttl_seconds),
+            agents=AgentRegistry(connection),
+            metrics=Metrics(connection),
+        )
+
+    def close(self) -> None:
+        """Close the blocking connections; an event loop closes its own with `aclose`."""
+        self.redis.close()
+
+    async def aclose(self) -> None:
+        await self.async_redis.aclose()
+        self.close()
+
+
+def checked_address(settings: Settings) -> str:
+    """The server's address; refuses one beyond loopback without credentials."""
+    if not settings.redis_enabled:
+        raise Disabled("Redis is switched off (REDIS_ENABLED=false), and this needs it")
+    address = settings.redis_address()
+    parts = urlsplit(address)
+    beyond = parts.scheme != "unix" and (parts.hostname or "") not in LOOPBACK
+    if beyond and not parts.password and not settings.redis_insecure:
+        raise Misconfigured(
+            f"Redis at {settings.redis_shown()} is not on this machine and no password is given: set REDIS_PASSWORD "
+            "(or LTMC_REDIS_INSECURE=1 on an isolated network)"
+        )
+    return address
