@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from contextlib import suppress
 
 import psutil
+
+STOP_SECONDS = 30.0  # how long a process may take to end what it is at
 
 
 def find(pid: int, started: float) -> psutil.Process | None:
@@ -42,3 +45,8 @@ def end(process: psutil.Process, seconds: float) -> None:
         if not wait_gone(process, seconds):
             process.kill()
             wait_gone(process, 5)
+
+
+def describe(code: int) -> str:
+    """An exit code in words."""
+    return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"

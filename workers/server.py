@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -19,6 +20,7 @@ import psutil
 from ltmc_jobs.errors import Misconfigured, QueueUnavailable
 from ltmc_jobs.settings import Settings
 from workers import ports, processes
+from workers.guard import Guard
 
 OLDEST = (6, 2)
 LOOPBACK = "127.0.0.1"
@@ -27,14 +29,14 @@ LOOPBACK = "127.0.0.1"
 class EmbeddedServer:
     """A Valkey of our own on loopback: `start()` returns when it answers, `stop()` when its data is on disk."""
 
-    def __init__(self, settings: Settings, group: int | None = None) -> None:
+    def __init__(self, settings: Settings, guard: Guard | None = None) -> None:
         self.settings = settings
         self.directory = settings.redis_directory
         self.log = settings.home / "logs" / "redis.log"
         self.configuration = self.directory / "valkey.conf"
         self.pid_file = self.directory / "valkey.pid"
         self.process: subprocess.Popen[bytes] | None = None
-        self._group = group
+        self._guard = guard
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> EmbeddedServer:
@@ -69,7 +71,8 @@ class EmbeddedServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                process_group=self._group,
+                process_group=self._guard.group if self._guard else None,
+                umask=0o077,
             )
         return self.process
 
@@ -92,12 +95,28 @@ class EmbeddedServer:
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break
-            with suppress(QueueUnavailable):
-                ping(self.settings)
-                return
+            with suppress(OSError):
+                if self._answers():
+                    return
             time.sleep(0.02)
         last = self.log.read_text(errors="replace").splitlines()[-3:]
         raise Misconfigured(f"the embedded server did not start; {self.log} ends with: {' / '.join(last)}")
+
+    def _answers(self) -> bool:
+        # By hand: redis-py would cost the supervisor 20 MB for this one question.
+        with socket.create_connection((LOOPBACK, self.settings.redis_port), 2.0) as connection:
+            connection.sendall(command("AUTH", self._password()) + command("PING"))
+            answer = b""
+            while b"+PONG\r\n" not in answer and b"-" not in answer:
+                received = connection.recv(512)
+                if not received:
+                    return False
+                answer += received
+        return answer == b"+OK\r\n+PONG\r\n"
+
+    def _password(self) -> str:
+        given = self.settings.redis_password
+        return given.get_secret_value() if given else own_password(self.settings)
 
     def _stop_orphan(self) -> None:
         """A server that outlived its killed owner still has our files open: it must end before another begins."""
@@ -115,13 +134,11 @@ class EmbeddedServer:
 
     def _write_configuration(self) -> None:
         # A file, because a command line shows the password to every user of the machine.
-        password = self.settings.redis_password
-        secret = password.get_secret_value() if password else own_password(self.settings)
         lines = {
             "bind": f"{LOOPBACK} -::1",
             "port": str(self.settings.redis_port),
             "protected-mode": "yes",
-            "requirepass": quoted(secret),
+            "requirepass": quoted(self._password()),
             "dir": quoted(str(self.directory)),
             "logfile": quoted(str(self.log)),
             "pidfile": quoted(str(self.pid_file)),
@@ -173,7 +190,7 @@ def _version(binary: str) -> tuple[int, ...]:
 
 def ping(settings: Settings, seconds: float = 2.0) -> None:
     """Ask the server that the settings name for a PONG; QueueUnavailable, without credentials, when none comes."""
-    import redis  # here, so that `status` and `stop` need not load it
+    import redis  # here, because a supervisor of its own server does not need it
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
@@ -233,6 +250,12 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def command(*words: str) -> bytes:
+    """A command as it travels to the server."""
+    parts = [word.encode() for word in words]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
 
 
 def quoted(text: str) -> str:

@@ -1,0 +1,186 @@
+"""The forking parent: workers start from one warm, frozen image, and a dead one is replaced.
+
+Everything that all workers need is imported before the first fork, and nothing that must not cross
+one: no thread, no connection, no store, no model. So the pages of the code are shared by all.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import click
+from redis import Redis
+
+from ltmc_jobs.errors import LtmcError
+from ltmc_jobs.orchestration.installation import Installation
+from ltmc_jobs.registry import Queue
+from ltmc_jobs.settings import Settings
+from workers.backoff import Backoff
+from workers.pools import Pool, fleet
+from workers.processes import STOP_SECONDS, describe
+from workers.server import make_private
+from workers.signals import STOPPING, Signals
+
+SHARED_MODULES = ("rq", "redis", "workers.worker", "workers.scheduler")
+
+
+@dataclass
+class Member:
+    """One process of the fleet."""
+
+    name: str
+    body: Callable[[], None]
+    pid: int | None = None
+    due: float = 0.0
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class Fleet:
+    """Keeps the processes of all pools running until it is told to stop; each ends its running job first."""
+
+    def __init__(self, settings: Settings, *, with_stores: bool, with_scheduler: bool) -> None:
+        for module in SHARED_MODULES:
+            importlib.import_module(module)
+        self.members = [
+            Member(f"{pool.name}-{number}", lambda pool=pool: _work(settings, pool))  # type: ignore[misc]
+            for pool in fleet(settings, with_stores)
+            for number in range(1, pool.processes + 1)
+        ]
+        if with_scheduler:
+            self.members.append(Member("scheduler", lambda: _schedule(settings)))
+        # Its other end is in this process alone: when we are gone, however, every child reads the end of the file.
+        self._life_reader, self._life_writer = os.pipe()
+        self._signals = Signals()
+
+    def run(self) -> None:
+        """Start all, replace the dead, and on SIGTERM wait for all to end."""
+        gc.collect()
+        gc.freeze()
+        while not self._signals.stops:
+            for member in self.members:
+                if member.pid is None and member.due <= time.monotonic():
+                    self._start(member)
+            self._signals.wait(self._seconds_until_due())
+            self._reap()
+        self._stop()
+
+    def _seconds_until_due(self) -> float | None:
+        waiting = [member.due for member in self.members if member.pid is None]
+        return max(0.0, min(waiting) - time.monotonic()) if waiting else None
+
+    def _start(self, member: Member) -> None:
+        # Until the child has its own handlers, a signal must wait: ours would only count it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        pid = os.fork()
+        if pid == 0:
+            self._become(member)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        member.pid = pid
+        member.backoff.started()
+
+    def _become(self, member: Member) -> None:
+        """The child's whole life."""
+        status = 1
+        try:
+            os.setpgid(0, 0)  # a signal to our group must reach it once, through us
+            os.close(self._life_writer)
+            self._signals.close()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+            threading.Thread(target=_end_with_parent, args=(self._life_reader,), daemon=True).start()
+            member.body()
+            status = 0
+        except LtmcError as error:
+            click.echo(f"{member.name}: {error}", err=True)
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else 1
+        except BaseException:  # noqa: BLE001  (whatever it was, this process ends here and not in the parent's loop)
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for member in self.members:
+                if member.pid == pid:
+                    self._note_end(member, os.waitstatus_to_exitcode(status))
+
+    def _note_end(self, member: Member, code: int) -> None:
+        member.pid = None
+        seconds = member.backoff.died()
+        member.due = time.monotonic() + seconds
+        if not self._signals.stops:
+            click.echo(f"{member.name} ended ({describe(code)}); another starts in {seconds:.1f} s", err=True)
+
+    def _stop(self) -> None:
+        self._signal_all(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        while any(member.pid for member in self.members):
+            seconds = deadline - time.monotonic()
+            if seconds <= 0 or self._signals.stops > 1:
+                self._signal_all(signal.SIGKILL)
+                seconds = 1.0
+            self._signals.wait(seconds)
+            self._reap()
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for member in self.members:
+            if member.pid:
+                os.kill(member.pid, number)
+
+
+def holds_stores(settings: Settings, wanted: bool | None) -> bool:
+    """Whether this host's files are the memory that this Redis works for; if wanted, make it so or refuse."""
+    if wanted is False:
+        return False
+    connection = Redis.from_url(settings.redis_address())
+    try:
+        installation = Installation(connection, settings.home)
+        if wanted:
+            make_private(settings.home)
+            installation.register()
+        return installation.owns_stores()
+    finally:
+        connection.close()  # none may cross a fork
+
+
+def _work(settings: Settings, pool: Pool) -> None:
+    from workers.worker import work
+
+    if Queue.VECTORS in pool.queues:
+        make_private(settings.run_directory)
+        # For life. A fleet killed the hard way may leave its writer at its last job while the next fleet starts.
+        writer = os.open(settings.run_directory / "vectors.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(writer, fcntl.LOCK_EX)
+    work(settings, pool)
+
+
+def _schedule(settings: Settings) -> None:
+    from workers.scheduler import run
+
+    run(settings)
+
+
+def _end_with_parent(life: int) -> None:
+    while os.read(life, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(STOP_SECONDS)
+    os._exit(1)
