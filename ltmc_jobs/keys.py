@@ -18,7 +18,7 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
     "metrics": ("hash", "permanent", "one per metric, one field per label set"),
     "cache": ("string", "TOOL_CACHE_DEFAULT_TTL", "one per tool, arguments and topic generation"),
     "probe": ("string", "15 s", "one per probing process"),
-    "fleet": ("string", "15 s", "one per worker process"),
+    "heartbeat": ("zset", "12 s", "one per queue: living worker processes by their last beat"),
     "agent": ("zset", "2 × the agent window", "one per project: agents by when they were last heard of"),
     "ticket": ("string", "10 min", "one per dashboard link not yet opened"),
     "refused": ("list", "7 days", "the newest 100 jobs that were refused"),

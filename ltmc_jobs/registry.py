@@ -1,4 +1,4 @@
-"""What can be called and what runs: Tool, JobKind, @tool. A function is read once, when it is declared."""
+"""What can be called and what runs: Tool, Question, JobKind. A function is read once, when it is declared."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
-from pydantic import ConfigDict, TypeAdapter, create_model
+from jsonschema.exceptions import ValidationError, best_match
+from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 
 from ltmc_jobs.errors import InvalidArguments, UnknownMethod
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Queue(StrEnum):
@@ -65,69 +67,93 @@ class JobKind:
     changes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.name in _declared and _declared[self.name].path != self.path:
-            raise ValueError(f"{self.name} is declared twice: {_declared[self.name].path} and {self.path}")
-        _declared[self.name] = self
+        _declare(self.name, self.path)
+        _kinds[self.name] = self
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tool(JobKind):
-    """A job kind that callers may call, with its schemas."""
+class Form:
+    """What a caller sees of something callable: name, words, schemas."""
 
-    description: str
+    name: str
     module: str
-    tiers: tuple[Tier, ...]
+    description: str
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
-    cache: Cache | None = None
-    follows: tuple[str, ...] = ()  # names of the jobs that a call leaves behind, in their order
-    wait_for: str | None = None  # the one of them that a caller waits for unless it says otherwise
-    _validator: Draft202012Validator = field(repr=False, compare=False)
+    reads_only: bool
+    validator: Draft202012Validator = field(repr=False, compare=False)
+    model: type[BaseModel] = field(repr=False, compare=False)
 
-    def check(self, arguments: Any) -> None:
-        """Raise InvalidArguments, naming the field, unless the arguments fit the published schema."""
-        error = best_match(self._validator.iter_errors(arguments))
-        if error is None:
-            return
+    def accept(self, arguments: Any) -> dict[str, Any]:
+        """The arguments as the function takes them; InvalidArguments, naming the field, against the published schema."""
+        error = best_match(self.validator.iter_errors(arguments))
+        if error is not None:
+            raise self._refusal(error)
+        own = {name: value for name, value in arguments.items() if name in self.model.model_fields}
+        # JSON Schema calls 5.0 an integer; the model makes it one.
+        return self.model.model_validate(own).model_dump(mode="json", exclude_unset=True)
+
+    def _refusal(self, error: ValidationError) -> InvalidArguments:
         where = ".".join(str(part) for part in error.absolute_path)
         if error.validator == "required":
             missing = next(name for name in error.validator_value if name not in error.instance)
-            where = f"{where}.{missing}".lstrip(".")
+            return InvalidArguments(f"{self.name}: {missing} is required", field=missing)
         if error.validator == "additionalProperties":
-            extra = sorted(set(error.instance) - set(error.schema.get("properties", {})))
-            where = f"{where}.{extra[0]}".lstrip(".")
-            raise InvalidArguments(f"{self.name} has no argument {extra[0]!r}", field=where)
-        shown = error.message if len(error.message) <= 200 else f"{error.message[:200]}…"
-        raise InvalidArguments(f"{self.name}: {where or 'arguments'}: {shown}", field=where)
+            extra = min(set(error.instance) - set(self.input_schema["properties"]))
+            known = ", ".join(self.input_schema["properties"])
+            return InvalidArguments(f"{self.name} has no argument {extra!r}; it has {known}", field=extra)
+        shown = error.message if len(error.message) <= 200 else f"…{error.message[-200:]}"
+        return InvalidArguments(f"{self.name}: {where or 'arguments'}: {shown}", field=where)
 
 
-_declared: dict[str, JobKind] = {}
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """A job that callers may ask for: its form, its kind, and what it touches."""
+
+    form: Form
+    kind: JobKind
+    tiers: tuple[Tier, ...]
+    cache: Cache | None = None
+    follows: tuple[str, ...] = ()  # names of the jobs that a call leaves behind, in their order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Something that the front end answers at once, without a job."""
+
+    form: Form
+    function: Callable[..., Any]
+
+
+_kinds: dict[str, JobKind] = {}
+_callables: dict[str, Tool | Question] = {}
+_paths: dict[str, str] = {}
 
 
 def kind(name: str) -> JobKind:
     """The declared job kind of this name."""
     try:
-        return _declared[name]
+        return _kinds[name]
     except KeyError:
         raise UnknownMethod(f"no tool or job kind is called {name!r}", name=name) from None
 
 
-def tool_named(name: str) -> Tool:
-    """The tool of this name."""
-    found = _declared.get(name)
-    if not isinstance(found, Tool):
-        raise UnknownMethod(f"there is no tool called {name!r}; GET /tools lists them", name=name)
-    return found
+def find(name: str) -> Tool | Question:
+    """What callers may call by this name."""
+    try:
+        return _callables[name]
+    except KeyError:
+        raise UnknownMethod(f"there is no tool called {name!r}; the list of tools names them all", name=name) from None
 
 
 def tools() -> Iterator[Tool]:
-    """All declared tools, in the order of their declaration."""
-    return (kind for kind in _declared.values() if isinstance(kind, Tool))
+    """All tools, in the order of their declaration."""
+    return (found for found in _callables.values() if isinstance(found, Tool))
 
 
-def kinds() -> Iterator[JobKind]:
-    """Everything that workers may run."""
-    return iter(_declared.values())
+def forms() -> Iterator[Form]:
+    """Everything that callers may call, tools first."""
+    return (found.form for found in sorted(_callables.values(), key=lambda found: isinstance(found, Question)))
 
 
 def tool(
@@ -137,70 +163,89 @@ def tool(
     cache: Cache | None = None,
     changes: tuple[str, ...] = (),
     follows: tuple[str, ...] = (),
-    wait_for: str | None = None,
     timeout_seconds: int = 300,
     retries: int = 2,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Declare a tool; its name, docstring, signature and return type become what every protocol shows."""
+) -> Callable[[F], F]:
+    """Declare a tool: its name, docstring, signature and return type become what every protocol shows."""
 
-    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+    def declare(function: F) -> F:
+        name = function.__name__
         if cache and changes:
-            raise ValueError(f"{function.__name__}: a tool that changes something cannot be cached")
-        if wait_for is not None and wait_for not in follows:
-            raise ValueError(f"{function.__name__}: wait_for names {wait_for!r}, which does not follow")
-        Tool(
-            name=function.__name__,
+            raise ValueError(f"{name}: a tool that changes something cannot be cached")
+        job_kind = JobKind(
+            name=name,
             path=f"{function.__module__}.{function.__qualname__}",
-            module=function.__module__.rsplit(".", 1)[-1],
-            description=inspect.getdoc(function) or _missing(function, "a docstring"),
             queue=Queue(queue),
-            tiers=tiers,
-            cache=cache,
-            changes=changes,
-            follows=follows,
-            wait_for=wait_for,
             timeout_seconds=timeout_seconds,
             retries=retries,
-            **_schemas(function, follows, wait_for),
+            changes=changes,
         )
+        form = _form(function, skip=1, reads_only=not changes, follows=follows)
+        _callables[name] = Tool(form=form, kind=job_kind, tiers=tiers, cache=cache, follows=follows)
         return function
 
     return declare
+
+
+def question(*, changes: bool = False) -> Callable[[F], F]:
+    """Declare a question: an async function of (client, session, …) that is no job."""
+
+    def declare(function: F) -> F:
+        _declare(function.__name__, f"{function.__module__}.{function.__qualname__}")
+        form = _form(function, skip=2, reads_only=not changes, follows=())
+        _callables[function.__name__] = Question(form=form, function=function)
+        return function
+
+    return declare
+
+
+def _declare(name: str, path: str) -> None:
+    if _paths.setdefault(name, path) != path:
+        raise ValueError(f"{name} is declared twice: as {_paths[name]} and as {path}")
 
 
 def _missing(function: Callable[..., Any], what: str) -> Any:
     raise ValueError(f"{function.__module__}.{function.__name__} needs {what}")
 
 
-def _schemas(function: Callable[..., Any], follows: tuple[str, ...], wait_for: str | None) -> dict[str, Any]:
-    hints = get_type_hints(function, include_extras=True)
+def _form(function: Callable[..., Any], *, skip: int, reads_only: bool, follows: tuple[str, ...]) -> Form:
+    parameters = list(inspect.signature(function).parameters.values())
+    # The leading parameters are the platform's; their types are not importable here, and not shown.
+    given = {parameter.name: Any for parameter in parameters[:skip]}
+    annotations = {**function.__annotations__, **given}
+    function_view = type("", (), {"__annotations__": annotations, "__module__": function.__module__})
+    hints = get_type_hints(function_view, globalns=getattr(function, "__globals__", {}), include_extras=True)
     returned = hints.pop("return", None) or _missing(function, "a return type")
-    parameters = list(inspect.signature(function).parameters.values())[1:]  # the first is `services`
     fields: dict[str, Any] = {
         parameter.name: (
             hints.get(parameter.name) or _missing(function, f"a type for {parameter.name}"),
             ... if parameter.default is inspect.Parameter.empty else parameter.default,
         )
-        for parameter in parameters
+        for parameter in parameters[skip:]
     }
     model = create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
     schema = _plain(model.model_json_schema())
     if follows:
         schema["properties"]["wait_for"] = {
             "enum": ["recorded", *follows],
-            "default": wait_for or "recorded",
+            "default": "recorded",
             "description": "Answer when this has happened (or when the wait is over)",
         }
-    return {
-        "input_schema": schema,
-        "output_schema": TypeAdapter(returned).json_schema(mode="serialization"),
-        "_validator": Draft202012Validator(schema),
-    }
+    return Form(
+        name=function.__name__,
+        module=function.__module__.rsplit(".", 1)[-1],
+        description=inspect.getdoc(function) or _missing(function, "a docstring"),
+        input_schema=schema,
+        output_schema=TypeAdapter(returned).json_schema(mode="serialization"),
+        reads_only=reads_only,
+        validator=Draft202012Validator(schema),
+        model=model,
+    )
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:
     """Without pydantic's titles, which say nothing that the name doesn't."""
-    schema.pop("title", None)
     for part in schema.get("properties", {}).values():
         part.pop("title", None)
-    return {"type": "object", "properties": {}, **schema, "$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schema.pop("title", None)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": {}, **schema}

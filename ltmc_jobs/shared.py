@@ -16,6 +16,8 @@ from redis.retry import Retry
 from ltmc_jobs.errors import Disabled, Misconfigured
 from ltmc_jobs.metrics import Metrics
 from ltmc_jobs.orchestration.agent_registry import AgentRegistry
+from ltmc_jobs.orchestration.heartbeats import Heartbeats
+from ltmc_jobs.orchestration.installation import Installation
 from ltmc_jobs.orchestration.tool_cache import ToolCache
 from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.queues.queue import AsyncJobQueue, JobQueue
@@ -36,6 +38,8 @@ class Shared:
     async_queue: AsyncJobQueue
     cache: ToolCache
     agents: AgentRegistry
+    heartbeats: Heartbeats
+    installation: Installation
     metrics: Metrics
 
     @classmethod
@@ -62,6 +66,8 @@ class Shared:
             async_queue=AsyncJobQueue(queue, async_connection),
             cache=ToolCache(connection, async_connection, settings.cache_ttl_seconds),
             agents=AgentRegistry(connection),
+            heartbeats=Heartbeats(connection),
+            installation=Installation(connection, settings.home),
             metrics=Metrics(connection),
         )
 

@@ -138,6 +138,21 @@ def list_jobs(
     return sorted(infos, key=lambda info: (info.created_at or "", info.id), reverse=True)[:limit]
 
 
+def forget_expired(connection: Redis) -> int:
+    """Drop ids whose job has expired from the registries that RQ never cleans; how many there were."""
+    dropped = 0
+    for name in queue_names(connection):
+        for registry in ("deferred", "canceled"):
+            key = f"rq:{registry}:{name}"
+            ids = connection.zrange(key, 0, -1)
+            pipeline = connection.pipeline(transaction=False)
+            for job_id in ids:
+                pipeline.exists(RqJob.key_for(job_id.decode()))
+            gone = [job_id for job_id, exists in zip(ids, pipeline.execute(), strict=True) if not exists]
+            dropped += connection.zrem(key, *gone) if gone else 0
+    return dropped
+
+
 def counts(connection: Redis) -> dict[str, dict[str, int]]:
     """Jobs per queue and status, and the age in seconds of the oldest one waiting (`oldest_age_seconds`)."""
     names = queue_names(connection)

@@ -64,6 +64,9 @@ class JobQueue:
     def counts(self) -> dict[str, dict[str, int]]:
         return reached(inspect.counts, self.connection)
 
+    def forget_expired(self) -> int:
+        return reached(inspect.forget_expired, self.connection)
+
     def workers(self) -> Sequence[dict[str, Any]]:
         return reached(inspect.workers, self.connection)
 

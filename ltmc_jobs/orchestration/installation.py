@@ -1,0 +1,54 @@
+"""Installation: whose files the jobs of this Redis work on. Nothing ever writes into a second memory by accident."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from redis import Redis
+
+from ltmc_jobs import keys
+from ltmc_jobs.errors import Misconfigured
+
+FILE = "installation"
+
+
+class Installation:
+    """The id in the home's file, and the one that Redis knows."""
+
+    def __init__(self, connection: Redis, home: Path) -> None:
+        self._connection = connection
+        self._file = home / FILE
+
+    @property
+    def local_id(self) -> str | None:
+        """This home's id; None before the platform was started in it."""
+        return self._file.read_text().strip() if self._file.exists() else None
+
+    @property
+    def registered_id(self) -> str | None:
+        """The id of the home that this server's store jobs belong to."""
+        found = self._connection.get(keys.key(keys.INSTALLATION, "installation"))
+        return found.decode() if isinstance(found, bytes) else None
+
+    def owns_stores(self) -> bool:
+        """Whether jobs that touch stores may run on this home's files."""
+        return self.local_id is not None and self.local_id == self.registered_id
+
+    def register(self) -> str:
+        """Make this home the one; Misconfigured if another is."""
+        if self.local_id is None:
+            made = self._file.with_suffix(f".{os.getpid()}")
+            made.touch(mode=0o600)
+            made.write_text(secrets.token_hex(16) + "\n")
+            made.rename(self._file)
+        own = self.local_id or ""
+        self._connection.set(keys.key(keys.INSTALLATION, "installation"), own, nx=True)
+        if self.registered_id != own:
+            raise Misconfigured(
+                f"this Redis works for another installation ({self.registered_id}), whose memory is not in "
+                f"{self._file.parent}: run `./start_workers.sh workers` here to lend it workers, give this home a "
+                "Redis (or REDIS_DB) of its own, or set LTMC_HOME to that installation's directory"
+            )
+        return own

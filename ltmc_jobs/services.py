@@ -1,0 +1,89 @@
+"""Services: Shared plus stores, models and memory; worker side only. Each part opens on its first use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ltmc_jobs import stores
+from ltmc_jobs.llm.embedding import Embedder, open_embedder
+from ltmc_jobs.memory.memory import Memory
+from ltmc_jobs.queues.contract import JobContext, JobSpec
+from ltmc_jobs.queues.envelope import Call
+from ltmc_jobs.settings import Settings
+from ltmc_jobs.shared import Shared
+from ltmc_jobs.stores.contracts import Graph, Records, Vectors
+
+
+class Tiers:
+    """The opened stores and the model of one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @property
+    def model(self) -> str:
+        """The name of the embedding model, which need not be loaded for it."""
+        return self._settings.embedding_model
+
+    @cached_property
+    def records(self) -> Records:
+        return stores.open_records(self._settings)
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        return stores.open_vectors(self._settings, self.records)
+
+    @cached_property
+    def graph(self) -> Graph:
+        return stores.open_graph(self._settings)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        return open_embedder(self._settings)
+
+    def close(self) -> None:
+        for part in ("graph", "vectors", "records"):
+            if part in self.__dict__:
+                self.__dict__.pop(part).close()
+
+
+@dataclass(frozen=True)
+class Services:
+    """What a job's function is handed: the process's parts, and the call it runs for."""
+
+    shared: Shared
+    tiers: Tiers
+    call: Call | None = None
+    job: JobContext | None = None
+    following: dict[str, list[JobSpec]] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, shared: Shared) -> Services:
+        """One per process, after any fork."""
+        return cls(shared, Tiers(shared.settings))
+
+    def during(self, call: Call, job: JobContext) -> Services:
+        """The same parts, for one call."""
+        return Services(self.shared, self.tiers, call, job)
+
+    @property
+    def current(self) -> Call:
+        """The call that is being run."""
+        if self.call is None:
+            raise RuntimeError("no call is being run")
+        return self.call
+
+    @property
+    def memory(self) -> Memory:
+        """The four tiers as one memory, of the call's project."""
+        return Memory(self.tiers, self.current, self.following)
+
+    def result_of(self, job_id: str) -> Any:
+        """The result of a job that has ended; raises its error."""
+        return self.shared.queue.outcome(job_id, 0).unwrap()
+
+    def close(self) -> None:
+        self.tiers.close()
+        self.shared.close()

@@ -1,0 +1,100 @@
+"""Remember and recall."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from ltmc_jobs.registry import Cache, Queue, Tier, tool
+
+if TYPE_CHECKING:
+    from ltmc_jobs.services import Services
+
+FileName = Annotated[str, Field(min_length=1, max_length=1024, description="A name for the document, unique in its project")]
+Conversation = Annotated[str | None, Field(min_length=1, max_length=256, description="The conversation it belongs to")]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMemory:
+    """A recorded version of a document. `vector_ids` are the ids of its chunks and of their vectors."""
+
+    message: str
+    resource_id: int
+    file_name: str
+    version: int
+    state: str
+    chunk_count: int
+    vector_ids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievedChunk:
+    """A passage: `content` is the document's text from `start` to `end`, in characters."""
+
+    chunk_id: int
+    resource_id: int
+    file_name: str
+    resource_type: str
+    version: int
+    chunk_index: int
+    start: int
+    end: int
+    content: str
+    score: float
+    match: Literal["meaning", "words"]
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedDocument:
+    """A document that the graph links to one that was found."""
+
+    file_name: str
+    relation: str
+    linked_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievedMemory:
+    """What was found, best first; `context` is the passages joined by blank lines."""
+
+    query: str
+    context: str
+    retrieved_chunks: list[RetrievedChunk]
+    total_results: int
+    related: list[RelatedDocument]
+
+
+@tool(
+    queue=Queue.DEFAULT,
+    tiers=(Tier.SQLITE, Tier.REDIS, Tier.FAISS, Tier.NEO4J),
+    changes=("memory",),
+    follows=("searchable", "linked"),
+)
+def store_memory(
+    services: Services,
+    file_name: FileName,
+    content: Annotated[str, Field(max_length=4_000_000, description="The text to remember")],
+    resource_type: Annotated[
+        str, Field(min_length=1, max_length=64, description="document, code, note, …")
+    ] = "document",
+    conversation_id: Conversation = None,
+) -> StoredMemory:
+    """Store a document so that it can be found again by meaning; the same name again makes a new version."""
+    return services.memory.store(file_name, content, resource_type=resource_type, conversation_id=conversation_id)
+
+
+@tool(queue=Queue.DEFAULT, tiers=(Tier.SQLITE, Tier.REDIS, Tier.FAISS, Tier.NEO4J), cache=Cache(topics=("memory",)))
+def retrieve_memory(
+    services: Services,
+    query: Annotated[str, Field(min_length=1, max_length=8192, description="What to look for, in your own words")],
+    top_k: Annotated[int, Field(ge=1, le=100, description="How many passages at most")] = 10,
+    conversation_id: Conversation = None,
+    scope: Annotated[
+        Literal["project", "conversation"],
+        Field(description="conversation: only documents stored with this conversation_id"),
+    ] = "project",
+) -> RetrievedMemory:
+    """Find the stored passages that are nearest in meaning to a query."""
+    return services.memory.retrieve(query, top_k=top_k, conversation_id=conversation_id, scope=scope)

@@ -1,0 +1,104 @@
+"""Run one call: the function, the jobs that follow, the cache, the log line. Reads as the sentence it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import structlog
+from pydantic import TypeAdapter
+
+from ltmc_jobs import keys, registry
+from ltmc_jobs.errors import LtmcError
+from ltmc_jobs.queues.contract import JobContext
+from ltmc_jobs.queues.envelope import Call
+from ltmc_jobs.registry import Tool
+from ltmc_jobs.services import Services
+
+REFUSED_KEPT = 100
+REFUSED_SECONDS = 7 * 86_400
+
+log = structlog.get_logger("ltmc.jobs")
+
+
+class Executor:
+    """Runs verified calls in this process, each against the same opened services."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def run(self, call: Call, job: JobContext) -> Any:
+        """The call's result as JSON; raises the function's own error."""
+        started = time.monotonic()
+        try:
+            services = self._services.during(call, job)
+            result = _as_json(_function(call.kind.path)(services, **call.args))
+            result = self._enqueue_following(services, result)
+            self._tell_caches(call, result)
+            self._record(call, started)
+            return result
+        except BaseException as error:
+            self._record(call, started, error)
+            raise
+
+    def refuse(self, job_id: str, error: LtmcError) -> None:
+        """Set a forged or foreign job aside where an admin sees it."""
+        name = keys.key(keys.INSTALLATION, "refused")
+        pipeline = self._services.shared.redis.pipeline()
+        pipeline.lpush(name, f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {job_id} {error}")
+        pipeline.ltrim(name, 0, REFUSED_KEPT - 1)
+        pipeline.expire(name, REFUSED_SECONDS)
+        pipeline.execute()
+        log.warning("job refused", job_id=job_id, reason=str(error))
+
+    def _enqueue_following(self, services: Services, result: Any) -> Any:
+        if not services.following:
+            return result
+        for specs in services.following.values():
+            services.shared.queue.enqueue_many(specs)
+        return result | {"jobs": {name: specs[-1].id for name, specs in services.following.items()}}
+
+    def _tell_caches(self, call: Call, result: Any) -> None:
+        if call.kind.changes:
+            self._services.shared.cache.bump(call.project, call.kind.changes)
+        found = registry.find(call.kind.name) if call.cache_key else None
+        if isinstance(found, Tool) and call.cache_key:
+            self._services.shared.cache.fill(found, call.cache_key, call.id, result)
+
+    def _record(self, call: Call, started: float, error: BaseException | None = None) -> None:
+        seconds = time.monotonic() - started
+        outcome = "failed" if error else "finished"
+        metrics = self._services.shared.metrics
+        metrics.count("ltmc_jobs_total", call.kind.queue, outcome)
+        metrics.observe("ltmc_job_run_seconds", seconds, call.kind.queue, call.kind.name)
+        if call.principal.agent_id:
+            self._services.shared.agents.heard(call.project, call.principal.agent_id)
+        told = {"error": f"{type(error).__name__}: {error}"} if error else {}
+        (log.error if error else log.info)(
+            "job ended",
+            tool_name=call.kind.name,
+            execution_time_ms=round(seconds * 1000, 2),
+            agent_id=call.principal.agent_id,
+            session_id=call.principal.session_id,
+            success=error is None,
+            job_id=call.id,
+            request_id=call.trace_id,
+            project=call.project,
+            **told,
+        )
+
+
+@cache
+def _function(path: str) -> Callable[..., Any]:
+    module, _, name = path.rpartition(".")
+    function = getattr(import_module(module), name)
+    assert callable(function)
+    return function  # type: ignore[no-any-return]
+
+
+def _as_json(result: Any) -> Any:
+    return TypeAdapter(type(result)).dump_python(result, mode="json") if is_dataclass(result) else result
