@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import secrets
 import shutil
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from typing import IO
 import psutil
 
 from ltmc_jobs.errors import Misconfigured, QueueUnavailable
+from ltmc_jobs.secret_files import make_secret
 from ltmc_jobs.settings import Settings
 from workers import ports, processes
 from workers.guard import Guard
@@ -116,7 +116,7 @@ class EmbeddedServer:
 
     def _password(self) -> str:
         given = self.settings.redis_password
-        return given.get_secret_value() if given else own_password(self.settings)
+        return given.get_secret_value() if given else make_secret(self.directory / "password")
 
     def _stop_orphan(self) -> None:
         """A server that outlived its killed owner still has our files open: it must end before another begins."""
@@ -204,14 +204,6 @@ def ping(settings: Settings, seconds: float = 2.0) -> None:
             client.ping()
     except (redis.RedisError, OSError, ValueError) as error:
         raise QueueUnavailable(f"Redis at {settings.redis_shown()} does not answer: {error}") from None
-
-
-def own_password(settings: Settings) -> str:
-    """The embedded server's password: made once, kept in a file for the owner alone."""
-    path = settings.redis_directory / "password"
-    if not path.exists():
-        write_private(path, secrets.token_urlsafe(32) + "\n")
-    return path.read_text().strip()
 
 
 def own(path: Path) -> IO[str]:
