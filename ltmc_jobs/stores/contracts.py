@@ -6,13 +6,18 @@ Visibility of a version: recorded (its words can be found, if nothing older is v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from ltmc_jobs.errors import InvalidArguments
+
+GRAPH_NAME = re.compile(r"[A-Z][A-Za-z_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +79,30 @@ class VectorRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the records know of a project's index file: which rows it holds, and how to tell that it is whole."""
+
+    project: str
+    seq: int  # it holds the rows up to here
+    model: str
+    dimension: int
+    rows: int
+    size_bytes: int
+    crc32: int
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
-    """A graph node. `key` is unique in its project and label."""
+    """A graph node. `key` is unique in its project and label. A property that is None is removed by a merge."""
 
     project: str
     label: str  # Document | Chunk | Message
     key: str
     properties: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_graph_name(self.label)
+        _check_properties(self.properties)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,42 +115,112 @@ class Edge:
     target: tuple[str, str]
     properties: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in (self.source[0], self.relation, self.target[0]):
+            check_graph_name(name)
+        _check_properties(self.properties)
+
+
+def check_graph_name(name: str) -> None:
+    """Refuse a label or relation that could not stand in a Cypher statement as it is."""
+    if not GRAPH_NAME.fullmatch(name):
+        raise InvalidArguments(f"{name!r} is no graph label or relation: a capital, then letters and underscores")
+
+
+def _check_properties(properties: Mapping[str, Any]) -> None:
+    for name, value in properties.items():
+        if name in ("project", "key") or not name:
+            raise InvalidArguments(f"{name!r} cannot be the name of a graph property")
+        listed = isinstance(value, list | tuple)
+        parts = value if listed else [value]
+        kinds = {type(part) for part in parts}
+        # What a property graph can hold, so that every backend gives back what it was given.
+        if len(kinds) > 1 or not kinds <= {str, int, float, bool} | (set() if listed else {type(None)}):
+            raise InvalidArguments(
+                f"graph property {name!r} must be text, a number, a truth value, or a list of one kind"
+            )
+        if any(isinstance(part, float) and not math.isfinite(part) for part in parts):
+            raise InvalidArguments(f"graph property {name!r} must be a finite number")
+        if any(isinstance(part, int) and not -(2**63) <= part < 2**63 for part in parts):
+            raise InvalidArguments(f"graph property {name!r} must fit 64 bits")
+
 
 class Records(Protocol):
     """Documents, versions, chunks and vector rows, in one transactional store."""
 
     def record(
-        self, *, project: str, file_name: str, resource_type: str, content: str, chunks: Sequence[ChunkText], job_id: str
+        self,
+        *,
+        project: str,
+        file_name: str,
+        resource_type: str,
+        content: str,
+        chunks: Sequence[ChunkText],
+        job_id: str,
     ) -> Version:
-        """Record a new version with its chunks in one transaction; the same `job_id` again returns the same version."""
+        """Record a new version with its chunks in one transaction.
+
+        The same `job_id` again, or the same content and type as the newest version, returns that version.
+        """
 
     def version(self, resource_id: int, version: int) -> Version | None: ...
 
     def chunks(self, chunk_ids: Iterable[int], *, visible_only: bool = True) -> dict[int, Chunk]:
-        """Chunks by id; superseded versions are left out unless asked for."""
+        """Chunks by id: those of visible versions and, where a document has none yet, of its newest version.
+
+        `visible_only=False` adds versions that wait behind a visible one; superseded chunks are gone.
+        """
 
     def version_chunks(self, resource_id: int, version: int) -> list[Chunk]:
         """A version's chunks in the order of their index."""
 
-    def add_vectors(self, rows: Sequence[tuple[int, npt.NDArray[np.float32]]], *, model: str) -> None:
-        """Write vector rows for chunks, idempotent by chunk id; a wrong dimension or model is refused."""
+    def searchable(self, chunk_ids: Iterable[int], *, project: str) -> set[int]:
+        """Which of these chunks belong to a visible version in this project: what a vector search may return."""
 
-    def vectors_after(self, seq: int) -> list[VectorRow]:
-        """The vectors of living chunks with a sequence number above `seq`, in order."""
+    def add_vectors(self, rows: Sequence[tuple[int, npt.NDArray[np.float32]]], *, model: str) -> None:
+        """Write vector rows, idempotent by chunk id; another model or dimension is refused.
+
+        Chunks that are gone, because a newer version replaced theirs meanwhile, are passed over.
+        """
+
+    def vectors_after(self, seq: int, *, project: str | None = None, limit: int | None = None) -> list[VectorRow]:
+        """The vectors of living chunks with a sequence number above `seq`, in order.
+
+        Sequence numbers become readable in their order: no row appears below one that was already read.
+        """
+
+    def vector_model(self) -> tuple[str, int] | None:
+        """Name and dimension of the model that made the stored vectors; None without any."""
+
+    def projects(self) -> list[str]:
+        """Projects that have documents, by name."""
+
+    def snapshots(self, *, project: str | None = None) -> dict[str, Snapshot]:
+        """The newest index file of each project that has one, or of the given one."""
+
+    def note_snapshot(self, snapshot: Snapshot) -> None:
+        """From now on this file is the project's index."""
 
     def publish(self, resource_id: int, version: int) -> bool:
-        """Make a version searchable and supersede older ones, in one transaction. False if chunks lack vectors."""
+        """Make a version searchable and supersede older ones, in one transaction. False if chunks lack vectors.
 
-    def mark_linked(self, resource_id: int, version: int) -> None: ...
+        True also when nothing is left to do: published before, or superseded by a newer visible version.
+        """
+
+    def mark_linked(self, resource_id: int, version: int) -> None:
+        """Note that a searchable version is in the graph; in any other state nothing changes."""
 
     def search_words(self, query: str, *, project: str, limit: int) -> list[Hit]:
-        """Chunks recorded but not yet searchable, whose document has no visible version, by the share of words found."""
+        """Chunks waiting to become searchable, of documents without a visible version, by the share of words found."""
 
     def unfinished(self, *, older_than_seconds: float) -> list[Version]:
         """Versions that stopped on their way to linked: what a sweep sends again."""
 
     def count(self) -> dict[str, int]:
         """Number of resources, versions, chunks, vectors."""
+
+    def installation(self) -> str:
+        """The id that these records got when they were made."""
 
     def check(self) -> None:
         """Raise if the file is gone, unreadable or not ours. Costs well under a millisecond."""
@@ -140,16 +232,16 @@ class Vectors(Protocol):
     """Nearest neighbours over the vector rows: a cache of them, rebuilt when missing."""
 
     def search(self, vector: npt.NDArray[np.float32], *, project: str, k: int) -> list[Hit]:
-        """The `k` best visible chunks of a project, best first; fewer when there are fewer."""
+        """The `k` best visible chunks of a project, best first, by cosine; fewer when there are fewer."""
 
     def fold(self) -> None:
-        """Write a new snapshot that holds the tail, when the tail is long enough. One writer at a time."""
+        """Write new snapshots where the tail is long enough, or the file is missing. One writer at a time."""
 
     def count(self) -> int:
         """Vectors that a search looks at."""
 
     def check(self) -> None:
-        """Raise if the snapshot that should be there is missing or unreadable."""
+        """Raise if a snapshot that should be there is missing or unreadable."""
 
     def close(self) -> None: ...
 
@@ -158,15 +250,18 @@ class Graph(Protocol):
     """Nodes and typed edges."""
 
     def merge(self, nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
-        """Create or update nodes and edges, batched, all or nothing, idempotent."""
+        """Create or update nodes and edges, batched, all or nothing, idempotent; ends of edges are made if missing."""
 
     def remove(self, project: str, label: str, keys: Sequence[str]) -> None:
         """Remove nodes with their edges."""
 
+    def nodes(self, project: str, label: str, keys: Sequence[str]) -> list[Node]:
+        """The nodes that exist under these keys, by key."""
+
     def neighbours(
         self, project: str, label: str, keys: Sequence[str], *, relations: Sequence[str] | None = None, limit: int = 100
     ) -> list[Edge]:
-        """Edges at depth one around the given nodes, both directions, in a stable order."""
+        """Edges at depth one around the given nodes, both directions, ordered by source, relation and target."""
 
     def count(self) -> dict[str, int]:
         """Number of nodes and edges."""

@@ -1,0 +1,105 @@
+"""The statements of the SQLite records. Every value is a parameter; what is put together here are constants alone."""
+# ruff: noqa: S608
+
+VERSIONS = """
+    SELECT v.resource_id, v.version, r.project, r.file_name, v.resource_type, v.state, (
+        SELECT json_group_array(id) FROM (
+            SELECT id FROM resource_chunks c
+            WHERE c.resource_id = v.resource_id AND c.version = v.version ORDER BY c.chunk_index)
+    ) FROM resource_versions v JOIN resources r ON r.id = v.resource_id
+"""
+CHUNKS = """
+    SELECT c.id, c.resource_id, c.version, c.chunk_index, c.content, c.start, c."end",
+           r.project, r.file_name, v.resource_type, v.created_at
+    FROM resource_chunks c
+    JOIN resource_versions v ON v.resource_id = c.resource_id AND v.version = c.version
+    JOIN resources r ON r.id = c.resource_id
+"""
+NEWEST = "(SELECT max(version) FROM resource_versions n WHERE n.resource_id = r.id)"
+
+VERSION = VERSIONS + "WHERE v.resource_id = ? AND v.version = ?"
+VERSION_OF_JOB = VERSIONS + "WHERE v.job_id = ?"
+VERSION_OF_CONTENT = f"""
+    {VERSIONS} WHERE r.project = ? AND r.file_name = ? AND v.version = {NEWEST}
+    AND v.resource_type = ? AND v.content_hash = ?
+"""
+UNFINISHED = f"""
+    {VERSIONS} WHERE v.state IN ('recorded', 'searchable') AND v.created_at <= ?
+    ORDER BY v.created_at, v.resource_id, v.version
+"""
+CHUNKS_BY_ID = f"{CHUNKS} WHERE c.id IN (SELECT value FROM json_each(?))"
+READABLE_BY_ID = f"{CHUNKS_BY_ID} AND (c.version = r.version OR (r.version = 0 AND c.version = {NEWEST}))"
+CHUNKS_OF_VERSION = f"{CHUNKS} WHERE c.resource_id = ? AND c.version = ? ORDER BY c.chunk_index"
+SEARCHABLE = """
+    SELECT c.id FROM json_each(?) wanted CROSS JOIN resource_chunks c ON c.id = wanted.value
+    JOIN resources r ON r.id = c.resource_id AND r.version = c.version WHERE r.project = ?
+"""
+# The words drive the full-text index, each from the oldest waiting chunk on, so that a search costs what waits
+# and not what is kept.
+WORDS = f"""
+    WITH waiting AS MATERIALIZED (
+        SELECT c.id FROM resource_versions v
+        JOIN resources r ON r.id = v.resource_id AND r.version = 0 AND r.project = :project
+        JOIN resource_chunks c ON c.resource_id = v.resource_id AND c.version = v.version
+        WHERE v.state = 'recorded' AND v.version = {NEWEST})
+    SELECT chunk_words.rowid, count(*) AS found
+    FROM json_each(:words) word CROSS JOIN chunk_words
+    WHERE chunk_words MATCH word.value AND chunk_words.rowid >= (SELECT min(id) FROM waiting)
+      AND chunk_words.rowid IN (SELECT id FROM waiting)
+    GROUP BY chunk_words.rowid ORDER BY found DESC, chunk_words.rowid LIMIT :limit
+"""
+
+WRITE_RESOURCE = """
+    INSERT INTO resources (project, file_name, content, resource_type, created_at, updated_at)
+    VALUES (:project, :file_name, :content, :resource_type, :now, :now)
+    ON CONFLICT (project, file_name) DO UPDATE SET
+        content = excluded.content, resource_type = excluded.resource_type, updated_at = excluded.updated_at
+    RETURNING id
+"""
+WRITE_VERSION = """
+    INSERT INTO resource_versions (resource_id, version, state, resource_type, content_hash, job_id, created_at)
+    SELECT :resource_id, 1 + coalesce(max(version), 0), 'recorded', :resource_type, :digest, :job_id, :now
+    FROM resource_versions WHERE resource_id = :resource_id
+    RETURNING version
+"""
+WRITE_CHUNK = """
+    INSERT INTO resource_chunks (resource_id, version, chunk_index, content, start, "end") VALUES (?, ?, ?, ?, ?, ?)
+    RETURNING id
+"""
+WRITE_VECTOR = """
+    INSERT OR IGNORE INTO vectors (chunk_id, project, model, dimension, vector)
+    SELECT c.id, r.project, :model, :dimension, :vector
+    FROM resource_chunks c JOIN resources r ON r.id = c.resource_id WHERE c.id = :chunk_id
+"""
+MODEL = "SELECT model, dimension FROM vectors LIMIT 1"
+VECTORS_AFTER = "SELECT seq, chunk_id, project, vector FROM vectors WHERE seq > ? ORDER BY seq LIMIT ?"
+PROJECT_VECTORS_AFTER = """
+    SELECT seq, chunk_id, project, vector FROM vectors WHERE project = ? AND seq > ? ORDER BY seq LIMIT ?
+"""
+SNAPSHOTS = """
+    SELECT project, seq, model, dimension, "rows", size_bytes, crc32 FROM vector_snapshots
+    WHERE :project IS NULL OR project = :project
+"""
+NOTE_SNAPSHOT = """
+    INSERT OR REPLACE INTO vector_snapshots (project, seq, model, dimension, "rows", size_bytes, crc32)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+
+UNEMBEDDED = """
+    SELECT 1 FROM resource_chunks c WHERE c.resource_id = ? AND c.version = ?
+    AND NOT EXISTS (SELECT 1 FROM vectors WHERE chunk_id = c.id)
+"""
+SHOW_VERSION = "UPDATE resources SET version = :version WHERE id = :id"
+MOVE_STATES = """
+    UPDATE resource_versions SET state = CASE version WHEN :version THEN 'searchable' ELSE 'superseded' END
+    WHERE resource_id = :id AND version <= :version
+"""
+DROP_OLDER = "DELETE FROM resource_chunks WHERE resource_id = :id AND version < :version"
+MARK_LINKED = """
+    UPDATE resource_versions SET state = 'linked' WHERE resource_id = ? AND version = ? AND state = 'searchable'
+"""
+PROJECTS = "SELECT DISTINCT project FROM resources ORDER BY project"
+COUNTS = """
+    SELECT (SELECT count(*) FROM resources), (SELECT count(*) FROM resource_versions),
+           (SELECT count(*) FROM resource_chunks), (SELECT count(*) FROM vectors)
+"""

@@ -1,0 +1,223 @@
+"""Records in one SQLite file: every write is one transaction, every reader sees whole versions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlite_utils import Database
+
+from ltmc_jobs.errors import ModelMismatch, NotFound
+from ltmc_jobs.stores import records_sql as sql
+from ltmc_jobs.stores.contracts import Chunk, ChunkText, Hit, Snapshot, VectorRow, Version
+from ltmc_jobs.stores.schema import STEPS
+from ltmc_jobs.stores.sqlite_file import SqliteFile
+
+WORDS_MAX = 64  # distinct words of a query that are looked up
+
+
+class SqliteRecords:
+    """The records of one installation. Open it after forking; threads may share it."""
+
+    def __init__(self, path: Path, steps: Sequence[str] = STEPS) -> None:
+        self._file = SqliteFile(path, steps)
+
+    def record(
+        self,
+        *,
+        project: str,
+        file_name: str,
+        resource_type: str,
+        content: str,
+        chunks: Sequence[ChunkText],
+        job_id: str,
+    ) -> Version:
+        """Record a new version with its chunks, or return the one that this job or this content made before."""
+        with self._file.writing() as database:
+            digest = hashlib.sha256(content.encode()).hexdigest()
+            before = _version(database, sql.VERSION_OF_JOB, job_id) or _version(
+                database, sql.VERSION_OF_CONTENT, project, file_name, resource_type, digest
+            )
+            if before is not None:
+                return before
+            fields: dict[str, Any] = {
+                "project": project,
+                "file_name": file_name,
+                "content": content,
+                "resource_type": resource_type,
+                "digest": digest,
+                "job_id": job_id,
+                "now": _now(),
+            }
+            fields["resource_id"] = resource_id = _written(database, sql.WRITE_RESOURCE, fields)
+            version = _written(database, sql.WRITE_VERSION, fields)
+            chunk_ids = tuple(
+                _written(database, sql.WRITE_CHUNK, [resource_id, version, n, chunk.content, chunk.start, chunk.end])
+                for n, chunk in enumerate(chunks)
+            )
+            return Version(resource_id, version, project, file_name, resource_type, "recorded", chunk_ids, True)
+
+    def version(self, resource_id: int, version: int) -> Version | None:
+        """A version as it stands; None if there is none."""
+        with self._file.reading() as database:
+            return _version(database, sql.VERSION, resource_id, version)
+
+    def chunks(self, chunk_ids: Iterable[int], *, visible_only: bool = True) -> dict[int, Chunk]:
+        """Chunks by id, without those that wait behind a visible version unless asked for."""
+        with self._file.reading() as database:
+            rows = database.execute(sql.READABLE_BY_ID if visible_only else sql.CHUNKS_BY_ID, [_ids(chunk_ids)])
+            return {row[0]: Chunk(*row) for row in rows}
+
+    def version_chunks(self, resource_id: int, version: int) -> list[Chunk]:
+        """A version's chunks in the order of their index."""
+        with self._file.reading() as database:
+            return [Chunk(*row) for row in database.execute(sql.CHUNKS_OF_VERSION, [resource_id, version])]
+
+    def searchable(self, chunk_ids: Iterable[int], *, project: str) -> set[int]:
+        """Which of these chunks belong to a visible version in this project."""
+        with self._file.reading() as database:
+            return {chunk_id for (chunk_id,) in database.execute(sql.SEARCHABLE, [_ids(chunk_ids), project])}
+
+    def add_vectors(self, rows: Sequence[tuple[int, npt.NDArray[np.float32]]], *, model: str) -> None:
+        """Write vector rows, idempotent by chunk id; another model or dimension is refused."""
+        made = [(chunk_id, np.ascontiguousarray(vector, dtype="<f4").reshape(-1)) for chunk_id, vector in rows]
+        if not all(np.isfinite(vector).all() for _, vector in made):
+            raise ModelMismatch(f"The embedding model {model} made a vector that is not finite")
+        with self._file.writing() as database:
+            stored = _model(database)
+            for chunk_id, vector in made:
+                stored = stored or (model, len(vector))
+                _check_model(stored, (model, len(vector)))
+                fields = {"model": model, "dimension": len(vector), "vector": vector.tobytes(), "chunk_id": chunk_id}
+                database.execute(sql.WRITE_VECTOR, fields)
+
+    def vectors_after(self, seq: int, *, project: str | None = None, limit: int | None = None) -> list[VectorRow]:
+        """The vectors of living chunks above `seq`, in order."""
+        most = -1 if limit is None else limit
+        with self._file.reading() as database:
+            if project is None:
+                found = database.execute(sql.VECTORS_AFTER, [seq, most])
+            else:
+                found = database.execute(sql.PROJECT_VECTORS_AFTER, [project, seq, most])
+            return [VectorRow(n, chunk, name, np.frombuffer(blob, dtype="<f4")) for n, chunk, name, blob in found]
+
+    def vector_model(self) -> tuple[str, int] | None:
+        """Name and dimension of the model that made the stored vectors."""
+        with self._file.reading() as database:
+            return _model(database)
+
+    def projects(self) -> list[str]:
+        """Projects that have documents, by name."""
+        with self._file.reading() as database:
+            return [name for (name,) in database.execute(sql.PROJECTS)]
+
+    def snapshots(self, *, project: str | None = None) -> dict[str, Snapshot]:
+        """The newest index file of each project that has one, or of the given one."""
+        with self._file.reading() as database:
+            return {row[0]: Snapshot(*row) for row in database.execute(sql.SNAPSHOTS, {"project": project})}
+
+    def note_snapshot(self, snapshot: Snapshot) -> None:
+        """From now on this file is the project's index."""
+        noted = snapshot
+        with self._file.writing() as database:
+            database.execute(
+                sql.NOTE_SNAPSHOT,
+                [noted.project, noted.seq, noted.model, noted.dimension, noted.rows, noted.size_bytes, noted.crc32],
+            )
+
+    def publish(self, resource_id: int, version: int) -> bool:
+        """Make a version searchable and supersede older ones; False if chunks lack vectors."""
+        with self._file.writing() as database:
+            found = _version(database, sql.VERSION, resource_id, version)
+            if found is None:
+                raise NotFound(f"There is no version {version} of document {resource_id}")
+            if found.state != "recorded":
+                return True
+            if database.execute(sql.UNEMBEDDED, [resource_id, version]).fetchone():
+                return False
+            # Older chunks take their vectors along by the foreign key, and their words by the trigger.
+            for statement in (sql.SHOW_VERSION, sql.MOVE_STATES, sql.DROP_OLDER):
+                database.execute(statement, {"id": resource_id, "version": version})
+            return True
+
+    def mark_linked(self, resource_id: int, version: int) -> None:
+        """Note that a searchable version is in the graph."""
+        with self._file.writing() as database:
+            database.execute(sql.MARK_LINKED, [resource_id, version])
+
+    def search_words(self, query: str, *, project: str, limit: int) -> list[Hit]:
+        """Chunks that wait to become searchable for the first time, by the share of the query's words found."""
+        # Quoted, so that nothing in a query is read as an operator of the full-text language.
+        words = [f'"{word}"' for word in dict.fromkeys(re.findall(r"\w+", query.lower()))][:WORDS_MAX]
+        if not words:
+            return []
+        with self._file.reading() as database:
+            rows = database.execute(sql.WORDS, {"words": json.dumps(words), "project": project, "limit": limit})
+            return [Hit(chunk_id, found / len(words)) for chunk_id, found in rows]
+
+    def unfinished(self, *, older_than_seconds: float) -> list[Version]:
+        """Versions that stopped on their way to linked."""
+        with self._file.reading() as database:
+            return [_read(row) for row in database.execute(sql.UNFINISHED, [_now(-older_than_seconds)])]
+
+    def count(self) -> dict[str, int]:
+        """Number of resources, versions, chunks, vectors."""
+        with self._file.reading() as database:
+            found = database.execute(sql.COUNTS).fetchone()
+            return dict(zip(("resources", "versions", "chunks", "vectors"), found, strict=True))
+
+    def installation(self) -> str:
+        """The id that these records got when they were made."""
+        return self._file.installation
+
+    def check(self) -> None:
+        """Raise if the file is gone, unreadable or not ours."""
+        self._file.check()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _now(seconds: float = 0.0) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
+
+
+def _ids(chunk_ids: Iterable[int]) -> str:
+    # One parameter however many ids there are: SQLite limits the number of parameters.
+    return json.dumps([int(chunk_id) for chunk_id in chunk_ids])
+
+
+def _read(row: Sequence[Any]) -> Version:
+    resource_id, version, project, file_name, resource_type, state, chunk_ids = row
+    return Version(resource_id, version, project, file_name, resource_type, state, tuple(json.loads(chunk_ids)), False)
+
+
+def _version(database: Database, statement: str, *values: Any) -> Version | None:
+    row = database.execute(statement, values).fetchone()
+    return None if row is None else _read(row)
+
+
+def _written(database: Database, statement: str, values: Sequence[Any] | dict[str, Any]) -> int:
+    # Fetched to the end: a statement that still returns rows keeps the transaction from committing.
+    return int(database.execute(statement, values).fetchall()[0][0])
+
+
+def _model(database: Database) -> tuple[str, int] | None:
+    found = database.execute(sql.MODEL).fetchone()
+    return None if found is None else (str(found[0]), int(found[1]))
+
+
+def _check_model(stored: tuple[str, int], wanted: tuple[str, int]) -> None:
+    if stored != wanted:
+        raise ModelMismatch(
+            f"The stored vectors are {stored[0]} with {stored[1]} numbers, these are {wanted[0]} with {wanted[1]}: "
+            f"run `ltmc reindex`, or set EMBEDDING_MODEL back to {stored[0]}"
+        )
