@@ -9,7 +9,7 @@ from typing import Any
 
 from ltmc_jobs import registry, tools
 from ltmc_jobs.errors import Disabled, InvalidArguments, LtmcError, NotFound
-from ltmc_jobs.queues.contract import JobInfo, JobSpec, JobStatus, Outcome, Principal, new_job_id
+from ltmc_jobs.queues.contract import ANYONE, JobInfo, JobSpec, JobStatus, Outcome, Principal, new_job_id
 from ltmc_jobs.queues.queue import reached
 from ltmc_jobs.registry import Question, Tool
 from ltmc_jobs.settings import PROJECT_PATTERN
@@ -26,7 +26,7 @@ class Session:
     """On whose behalf a call is made: project, principal, and the trace that its jobs carry."""
 
     project: str
-    principal: Principal = Principal()
+    principal: Principal = ANYONE
     trace_id: str = ""
 
     def __post_init__(self) -> None:
@@ -55,8 +55,12 @@ class Answer:
         if self.result is not None:
             job = {"job_id": self.job_id} if self.job_id else {}
             return {"success": True, **job, **({"cached": True} if self.cached else {}), **self.result}
-        job = {"job_id": self.job_id, "status": self.status, "tool": self.tool, "next": NEXT}
-        return {"success": True, "job_id": self.job_id, "job": job | ({"reason": self.reason} if self.reason else {})}
+        handle = {"job_id": self.job_id, "status": self.status, "tool": self.tool, "next": NEXT}
+        return {
+            "success": True,
+            "job_id": self.job_id,
+            "job": handle | ({"reason": self.reason} if self.reason else {}),
+        }
 
 
 class Client:

@@ -9,13 +9,16 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+from structlog.typing import Processor
 
-SECRET = re.compile(r"(?i)(\b(?:password|token|secret|authorization|api[_-]?key)\b\W{1,4})([^\s'\",}]+)|(://[^/\s:@]*:)[^@\s/]+@")
+SECRET = re.compile(
+    r"(?i)(\b(?:password|token|secret|authorization|api[_-]?key)\b\W{1,4})([^\s'\",}]+)|(://[^/\s:@]*:)[^@\s/]+@"
+)
 
 
 def configure(level: str, **bound: Any) -> None:
     """Set up this process's logging, also of the libraries; `bound` stands in every line."""
-    shared = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -38,7 +41,9 @@ def configure(level: str, **bound: Any) -> None:
             ],
         )
     )
-    logging.basicConfig(handlers=[handler], level=max(logging.WARNING, logging.getLevelNamesMapping()[level]), force=True)
+    logging.basicConfig(
+        handlers=[handler], level=max(logging.WARNING, logging.getLevelNamesMapping()[level]), force=True
+    )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**bound)
 

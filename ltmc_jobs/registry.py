@@ -85,7 +85,7 @@ class Form:
     model: type[BaseModel] = field(repr=False, compare=False)
 
     def accept(self, arguments: Any) -> dict[str, Any]:
-        """The arguments as the function takes them; InvalidArguments, naming the field, against the published schema."""
+        """The arguments as the function takes them; InvalidArguments names the field that breaks the schema."""
         error = best_match(self.validator.iter_errors(arguments))
         if error is not None:
             raise self._refusal(error)
@@ -95,11 +95,13 @@ class Form:
 
     def _refusal(self, error: ValidationError) -> InvalidArguments:
         where = ".".join(str(part) for part in error.absolute_path)
+        instance: Any = error.instance
         if error.validator == "required":
-            missing = next(name for name in error.validator_value if name not in error.instance)
+            required: Any = error.validator_value
+            missing = next(name for name in required if name not in instance)
             return InvalidArguments(f"{self.name}: {missing} is required", field=missing)
         if error.validator == "additionalProperties":
-            extra = min(set(error.instance) - set(self.input_schema["properties"]))
+            extra = min(set(instance) - set(self.input_schema["properties"]))
             known = ", ".join(self.input_schema["properties"])
             return InvalidArguments(f"{self.name} has no argument {extra!r}; it has {known}", field=extra)
         shown = error.message if len(error.message) <= 200 else f"…{error.message[-200:]}"

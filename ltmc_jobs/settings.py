@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     embedding_model: str = Field(
         "all-MiniLM-L6-v2", validation_alias="EMBEDDING_MODEL", description="Embedding model, a name or a folder"
     )
-    embedding_backend: Literal["auto", "openvino", "onnxruntime", "sentence-transformers"] = Field(
+    embedding_backend: Literal["auto", "openvino", "sentence-transformers"] = Field(
         "auto", validation_alias="EMBEDDING_BACKEND", description="What runs the model; auto: the fastest faithful one"
     )
     neo4j_enabled: bool = Field(

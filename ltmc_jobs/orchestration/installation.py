@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 
 from redis import Redis
 
 from ltmc_jobs import keys
 from ltmc_jobs.errors import Misconfigured
+from ltmc_jobs.secret_files import make_secret
 
 FILE = "installation"
 
@@ -38,12 +37,7 @@ class Installation:
 
     def register(self) -> str:
         """Make this home the one; Misconfigured if another is."""
-        if self.local_id is None:
-            made = self._file.with_suffix(f".{os.getpid()}")
-            made.touch(mode=0o600)
-            made.write_text(secrets.token_hex(16) + "\n")
-            made.rename(self._file)
-        own = self.local_id or ""
+        own = make_secret(self._file)
         self._connection.set(keys.key(keys.INSTALLATION, "installation"), own, nx=True)
         if self.registered_id != own:
             raise Misconfigured(

@@ -26,15 +26,17 @@ class ToolCache:
         self._async_connection = async_connection
         self._ttl_seconds = ttl_seconds
 
-    async def look(self, tool: Tool, project: str, arguments: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None]:
+    async def look(
+        self, tool: Tool, project: str, arguments: dict[str, Any]
+    ) -> tuple[str | None, dict[str, Any] | None]:
         """The key under which the result belongs, and the entry there: `{job_id, result}`. (None, None): not cacheable."""
         if tool.cache is None:
             return None, None
-        generations = await self._async_connection.mget(
-            [keys.key(project, "topic", topic) for topic in tool.cache.topics]
+        generations: Any = await self._async_connection.mget(
+            [keys.key(project, "topic", topic) for topic in (tool.cache.topics if tool.cache else ())]
         )
         generation = "-".join((value or b"0").decode() for value in generations)
-        name = keys.key(project, "cache", tool.name, _digest(arguments), generation)
+        name = keys.key(project, "cache", tool.form.name, _digest(arguments), generation)
         found = await self._async_connection.get(name)
         return name, json.loads(found) if found else None
 

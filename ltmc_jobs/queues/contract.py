@@ -1,4 +1,4 @@
-"""The queue's seam: what goes in (JobSpec), what comes out (Outcome, JobInfo), and what a running job sees (JobContext).
+"""The queue's seam: what goes in (JobSpec), what comes out (Outcome, JobInfo), what a running job sees (JobContext).
 
 Whatever stands behind the seam passes tests/contracts/test_queue.py.
 """
@@ -56,6 +56,9 @@ class Principal:
     session_id: str | None = None
 
 
+ANYONE = Principal()
+
+
 @dataclass(frozen=True, slots=True)
 class JobSpec:
     """A job to be: what to run with which arguments, for whom."""
@@ -64,7 +67,7 @@ class JobSpec:
     args: dict[str, Any]
     project: str
     id: str = field(default_factory=new_job_id)
-    principal: Principal = Principal()
+    principal: Principal = ANYONE
     trace_id: str = ""
     cache_key: str | None = None
     depends_on: tuple[str, ...] = ()

@@ -9,17 +9,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
-import secrets
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from ltmc_jobs import registry
 from ltmc_jobs.errors import EnvelopeRefused, Misconfigured, UnknownMethod
 from ltmc_jobs.queues.contract import JobSpec, Principal
 from ltmc_jobs.registry import JobKind
+from ltmc_jobs.secret_files import make_secret
 from ltmc_jobs.settings import Settings
 
 VERSION = 1
@@ -31,7 +29,9 @@ class Keyring:
 
     def __init__(self, keys: list[bytes]) -> None:
         if not keys or any(len(key) < 32 for key in keys):
-            raise Misconfigured("a signing key has at least 32 characters; LTMC_SIGNING_KEY or the key file is too short")
+            raise Misconfigured(
+                "a signing key has at least 32 characters; LTMC_SIGNING_KEY or the key file is too short"
+            )
         self._keys = {hashlib.sha256(key).hexdigest()[:8]: key for key in keys}
         self._current = next(iter(self._keys))
 
@@ -52,17 +52,8 @@ class Keyring:
     @classmethod
     def make(cls, settings: Settings) -> Keyring:
         """The keys, made now (owner-only) if the installation has none."""
-        file = settings.home / KEY_FILE
-        if settings.signing_key is None and not file.exists():
-            made = file.with_suffix(f".{os.getpid()}")
-            made.touch(mode=0o600)
-            made.write_text(secrets.token_urlsafe(48) + "\n")
-            try:
-                os.link(made, file)  # fails if another process was first; then its key is the one
-            except FileExistsError:
-                pass
-            finally:
-                made.unlink()
+        if settings.signing_key is None:
+            make_secret(settings.home / KEY_FILE)
         return cls.load(settings)
 
     def sign(self, message: bytes) -> str:
@@ -133,8 +124,3 @@ def unseal(envelope: Any, job_id: str, keys: Keyring) -> Call:
 
 def _canonical(content: dict[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
-
-
-def key_file(home: Path) -> Path:
-    """Where an installation keeps its signing keys, one a line."""
-    return home / KEY_FILE

@@ -19,9 +19,10 @@ from rq.serializers import JSONSerializer
 
 from ltmc_jobs.errors import Conflict, JobFailed, LtmcError, NotFound, from_dict
 from ltmc_jobs.queues.contract import JobInfo, JobStatus
-from ltmc_jobs.queues.producer import rq_queue
 from ltmc_jobs.queues.rq_job import ATTEMPTS, Job
 from ltmc_jobs.registry import Queue
+
+PROJECT_DEPTH = 1000  # RQ's registries know no projects: so many of each are looked at for one
 
 REGISTRIES = {
     JobStatus.STARTED: "wip",
@@ -96,14 +97,15 @@ def status(connection: Redis, job_id: str) -> JobInfo:
 def cancel(connection: Redis, job_id: str) -> bool:
     """Cancel a job that has not started; True if it will never run."""
     job = _fetch(connection, job_id)
-    if job.get_status() not in (JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED):
-        return JobStatus(job.get_status()) in (JobStatus.CANCELED, JobStatus.STOPPED)
+    found = _state(job)
+    if found not in (JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED):
+        return found in (JobStatus.CANCELED, JobStatus.STOPPED)
     try:
         job.cancel()
     except InvalidJobOperation:
         return True
     # A worker may have taken it in between: then it runs, and RQ's own record of the run is the truth.
-    if job.get_status() != JobStatus.CANCELED:
+    if _state(job) != JobStatus.CANCELED:
         return False
     connection.expire(job.key, 86_400)
     Result.create(job, Result.Type.STOPPED, 86_400, return_value=None)
@@ -113,10 +115,11 @@ def cancel(connection: Redis, job_id: str) -> bool:
 def retry(connection: Redis, job_id: str) -> JobInfo:
     """Put a failed job back into its queue."""
     job = _fetch(connection, job_id)
-    if job.get_status() != JobStatus.FAILED:
-        raise Conflict(f"job {job_id} is {job.get_status().value}; only a failed job can be retried")
+    found = _state(job)
+    if found != JobStatus.FAILED:
+        raise Conflict(f"job {job_id} is {found.value}; only a failed job can be retried")
     job.meta.pop("error", None)
-    job.save_meta()
+    job.save_meta()  # type: ignore[no-untyped-call]
     FailedJobRegistry(job.origin, connection, job_class=Job, serializer=JSONSerializer).requeue(job)
     return status(connection, job_id)
 
@@ -131,9 +134,10 @@ def list_jobs(
 ) -> list[JobInfo]:
     """Jobs of the given kind, newest first."""
     queues = [queue] if queue else queue_names(connection)
+    depth = PROJECT_DEPTH if project else limit
     statuses = [status] if status else list(JobStatus)
-    found = {job_id for name in queues for wanted in statuses for job_id in _ids(connection, name, wanted, limit)}
-    newest = heapq.nlargest(limit * 4 if project else limit, found)
+    found = {job_id for name in queues for wanted in statuses for job_id in _ids(connection, name, wanted, depth)}
+    newest = heapq.nlargest(depth, found)  # UUIDv7: the newest have the largest ids
     infos = [info for info in _infos(connection, newest) if project in (None, info.project) and info.status in statuses]
     return sorted(infos, key=lambda info: (info.created_at or "", info.id), reverse=True)[:limit]
 
@@ -144,10 +148,10 @@ def forget_expired(connection: Redis) -> int:
     for name in queue_names(connection):
         for registry in ("deferred", "canceled"):
             key = f"rq:{registry}:{name}"
-            ids = connection.zrange(key, 0, -1)
+            ids: Any = connection.zrange(key, 0, -1)
             pipeline = connection.pipeline(transaction=False)
             for job_id in ids:
-                pipeline.exists(RqJob.key_for(job_id.decode()))
+                pipeline.exists(RqJob.key_for(_text(job_id)))
             gone = [job_id for job_id, exists in zip(ids, pipeline.execute(), strict=True) if not exists]
             dropped += connection.zrem(key, *gone) if gone else 0
     return dropped
@@ -173,7 +177,7 @@ def counts(connection: Redis) -> dict[str, dict[str, int]]:
 
 def queue_names(connection: Redis) -> list[str]:
     """The platform's queues, and those that RQ knows besides."""
-    known = {name.decode().removeprefix("rq:queue:") for name in connection.smembers("rq:queues")}
+    known = {_text(name).removeprefix("rq:queue:") for name in connection.smembers("rq:queues")}
     ours = [queue.value for queue in Queue]
     return ours + sorted(known - set(ours))
 
@@ -190,7 +194,7 @@ def workers(connection: Redis) -> list[dict[str, Any]]:
             text = {name.decode(): value.decode(errors="replace") for name, value in fields.items()}
             shown.append(
                 {
-                    "name": key.decode().removeprefix("rq:worker:"),
+                    "name": _text(key).removeprefix("rq:worker:"),
                     "state": text.get("state", ""),
                     "queues": [name for name in text.get("queues", "").split(",") if name],
                     "pid": int(text.get("pid") or 0),
@@ -205,10 +209,10 @@ def workers(connection: Redis) -> list[dict[str, Any]]:
 
 def _ids(connection: Redis, queue: str, wanted: JobStatus, limit: int) -> list[str]:
     if wanted == JobStatus.QUEUED:
-        return [value.decode() for value in connection.lrange(f"rq:queue:{queue}", -limit, -1)]
+        return [_text(value) for value in connection.lrange(f"rq:queue:{queue}", -limit, -1)]
     registry = REGISTRIES.get(wanted)
     members = connection.zrange(f"rq:{registry}:{queue}", -limit, -1) if registry else []
-    return [member.decode().partition(":")[0] for member in members]
+    return [_text(member).partition(":")[0] for member in members]
 
 
 def _infos(connection: Redis, ids: Iterable[str]) -> list[JobInfo]:
@@ -229,14 +233,21 @@ def _fetch(connection: Redis, job_id: str) -> Job:
 def _age(connection: Redis, oldest: bytes | None) -> int:
     if oldest is None:
         return 0
-    since = _time(connection.hget(RqJob.key_for(oldest.decode()), "enqueued_at"))
+    since = _time(connection.hget(RqJob.key_for(_text(oldest)), "enqueued_at"))
     return max(0, int((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds())) if since else 0
 
 
-def _time(value: bytes | None) -> str | None:
-    if not value:
-        return None
-    return value.decode().replace("Z", "+00:00")
+def _time(value: bytes | str | None) -> str | None:
+    return _text(value).replace("Z", "+00:00") if value else None
+
+
+def _text(value: Any) -> str:
+    """What a reader of a connection without decoding gets, as text."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _state(job: RqJob) -> JobStatus:
+    return JobStatus(job.get_status().value)
 
 
 def _error(meta: dict[str, Any]) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from redis import Redis
 from rq import Queue as RqQueue
 from rq import Retry
 from rq.exceptions import DuplicateJobError
+from rq.job import JobStatus as RqStatus
 from rq.serializers import JSONSerializer
 
 from ltmc_jobs.errors import InvalidArguments
-from ltmc_jobs.queues.contract import JobRef, JobSpec, JobStatus
+from ltmc_jobs.queues.contract import JobRef, JobSpec
 from ltmc_jobs.queues.envelope import Keyring, seal
 from ltmc_jobs.queues.rq_job import Job
 
@@ -52,7 +53,7 @@ def _build(queue: RqQueue, spec: JobSpec, envelope: dict[str, Any]) -> Job:
         spec.kind.path,
         args=(envelope,),
         job_id=spec.id,
-        status=JobStatus.QUEUED,
+        status=RqStatus.QUEUED,
         timeout=spec.kind.timeout_seconds,
         result_ttl=spec.kind.result_ttl_seconds,
         failure_ttl=spec.kind.failure_ttl_seconds,
@@ -83,5 +84,7 @@ def _payload(spec: JobSpec, keys: Keyring) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise InvalidArguments(f"{spec.kind.name}: the arguments are not JSON: {error}") from None
     if size > PAYLOAD_LIMIT:
-        raise InvalidArguments(f"{spec.kind.name}: {size:,} bytes of arguments; at most {PAYLOAD_LIMIT:,} travel in a job")
+        raise InvalidArguments(
+            f"{spec.kind.name}: {size:,} bytes of arguments; at most {PAYLOAD_LIMIT:,} travel in a job"
+        )
     return envelope

@@ -57,9 +57,7 @@ class JobQueue:
     def list(
         self, *, project: str | None = None, status: JobStatus | None = None, queue: str | None = None, limit: int = 50
     ) -> list[JobInfo]:
-        return reached(
-            inspect.list_jobs, self.connection, project=project, status=status, queue=queue, limit=limit
-        )
+        return reached(inspect.list_jobs, self.connection, project=project, status=status, queue=queue, limit=limit)
 
     def counts(self) -> dict[str, dict[str, int]]:
         return reached(inspect.counts, self.connection)
@@ -99,9 +97,7 @@ class AsyncJobQueue:
     async def list(
         self, *, project: str | None = None, status: JobStatus | None = None, queue: str | None = None, limit: int = 50
     ) -> list[JobInfo]:
-        return await asyncio.to_thread(
-            self._blocking.list, project=project, status=status, queue=queue, limit=limit
-        )
+        return await asyncio.to_thread(self._blocking.list, project=project, status=status, queue=queue, limit=limit)
 
     async def counts(self) -> dict[str, dict[str, int]]:
         return await asyncio.to_thread(self._blocking.counts)

@@ -72,7 +72,7 @@ class Job(RqJob):
 
     def _keep(self, error: LtmcError) -> None:
         self.meta["error"] = error.as_dict()
-        self.save_meta()
+        self.save_meta()  # type: ignore[no-untyped-call]
         if not error.retry:
             self.retries_left = 0
 
@@ -100,11 +100,11 @@ class RunningJob:
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         self._job.meta["progress"] = {"done": done, "total": total, "message": message}
-        self._job.save_meta()
+        self._job.save_meta()  # type: ignore[no-untyped-call]
 
     def log(self, line: str) -> None:
         self._job.meta["log"] = [*self._job.meta.get("log", []), line][-LOG_LINES:]
-        self._job.save_meta()
+        self._job.save_meta()  # type: ignore[no-untyped-call]
 
     def cancelled(self) -> bool:
         return bool(self._job.get_status() in (RqStatus.CANCELED, RqStatus.STOPPED))

@@ -28,7 +28,7 @@ async def job_result(
     job_id: JobId,
     wait_seconds: Annotated[float, Field(ge=0, le=45, description="Wait for its end for at most so long")] = 30,
 ) -> dict[str, Any]:
-    """The result of the call behind a job, as the call itself would have given it; the job's handle if it still runs."""
+    """The result of the call behind a job, as the call would have given it; the handle again if it still runs."""
     return (await client.result(session, job_id, wait_seconds)).as_dict()
 
 

@@ -12,7 +12,9 @@ from ltmc_jobs.registry import Cache, Queue, Tier, tool
 if TYPE_CHECKING:
     from ltmc_jobs.services import Services
 
-FileName = Annotated[str, Field(min_length=1, max_length=1024, description="A name for the document, unique in its project")]
+FileName = Annotated[
+    str, Field(min_length=1, max_length=1024, description="A name for the document, unique in its project")
+]
 Conversation = Annotated[str | None, Field(min_length=1, max_length=256, description="The conversation it belongs to")]
 
 

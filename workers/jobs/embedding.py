@@ -31,4 +31,3 @@ def decoded(result: dict[str, Any]) -> npt.NDArray[np.float32]:
     """The vectors of such a result, shape (count, dimension)."""
     flat = np.frombuffer(base64.b64decode(result["vectors"]), dtype="<f4")
     return flat.reshape(int(result["count"]), int(result["dimension"])).astype(np.float32)
-

@@ -23,13 +23,12 @@ def link_version(services: Services, resource_id: int, version: int) -> dict[str
     ]
     edges = [Edge(project, document, "HAS_CHUNK", ("Chunk", str(chunk.chunk_id))) for chunk in chunks]
     graph.merge(nodes, edges)
-    graph.remove(project, "Chunk", _stale(services, project, found.file_name, {str(chunk.chunk_id) for chunk in chunks}))
+    current = {str(chunk.chunk_id) for chunk in chunks}
+    graph.remove(project, "Chunk", _stale(services, project, found.file_name, current))
     records.mark_linked(resource_id, version)
     return {"resource_id": resource_id, "version": version, "linked": True, "chunks": len(chunks)}
 
 
 def _stale(services: Services, project: str, file_name: str, current: set[str]) -> list[str]:
-    edges = services.tiers.graph.neighbours(
-        project, "Document", [file_name], relations=["HAS_CHUNK"], limit=1_000_000
-    )
+    edges = services.tiers.graph.neighbours(project, "Document", [file_name], relations=["HAS_CHUNK"], limit=1_000_000)
     return [edge.target[1] for edge in edges if edge.target[1] not in current]

@@ -1,0 +1,143 @@
+"""The front end: one FastAPI application over one Client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import redis
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import health, jsonrpc, mcp_server, metrics, proxy, rest
+from api.requests import request_id, told
+from api.security import Guard, needs_token
+from ltmc_jobs import __version__
+from ltmc_jobs.client import Client
+from ltmc_jobs.errors import InvalidArguments, InvalidCall, LtmcError, NotFound
+from ltmc_jobs.metrics import Metrics
+from ltmc_jobs.queues.queue import reached
+from ltmc_jobs.settings import Settings
+from ltmc_jobs.shared import Shared
+
+FLUSH_SECONDS = 1.0
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; it connects when it starts."""
+    shared = Shared.open(settings)
+    client = Client(shared)
+    mcp = mcp_server.mount(lambda: client, settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        flushing = asyncio.create_task(_flush(shared.metrics))
+        async with mcp.running():
+            yield
+        flushing.cancel()
+        with contextlib.suppress(redis.RedisError):
+            await asyncio.to_thread(shared.metrics.flush)
+        await shared.aclose()
+
+    app = FastAPI(title="LTMC Jobs", version=__version__, description=__doc__ or "", lifespan=lifespan)
+    app.include_router(jsonrpc.router(lambda: client, settings.project))
+    app.include_router(rest.router(lambda: client, settings.project))
+    _add_status(app, shared)
+    app.mount("/rq", proxy.Proxy(settings))
+    app.router.routes.extend(mcp.routes)
+    app.add_exception_handler(Exception, _answer_error)
+    for kind in (LtmcError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _answer_error)
+    app.add_middleware(Guard, settings=settings)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.allowed_origins, allow_methods=["*"], allow_headers=["*"]
+        )
+    app.add_middleware(Counted, metrics=shared.metrics)
+    return app
+
+
+def _add_status(app: FastAPI, shared: Shared) -> None:
+    @app.get("/", summary="What is served where", tags=["status"])
+    async def index() -> dict[str, Any]:
+        listed = [
+            {"path": route.path, "methods": sorted(getattr(route, "methods", None) or ["*"])}  # type: ignore[attr-defined]
+            for route in app.routes
+        ]
+        return {"name": app.title, "version": app.version, "endpoints": listed}
+
+    @app.get("/health", summary="Whether every part works", tags=["status"])
+    async def show_health(request: Request) -> JSONResponse:
+        found = await health.health(shared)
+        known = not needs_token(shared.settings) or request.scope.get("ltmc.principal") is not None
+        return JSONResponse(found if known else health.brief(found), 503 if found["status"] == "unhealthy" else 200)
+
+    @app.get("/metrics", summary="Prometheus metrics of the whole installation", tags=["status"])
+    async def show_metrics() -> Response:
+        return Response(await asyncio.to_thread(reached, metrics.render, shared), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    """Any error as REST shows it: its code and words, an id that the log has, nothing of our inside."""
+    if isinstance(error, HTTPException):
+        error = NotFound("there is nothing here; GET / lists what is") if error.status_code == 404 else _http(error)
+    elif isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        where = str(first["loc"][-1])
+        error = InvalidArguments(f"{where}: {first['msg']}", field=where)
+    status = error.status if isinstance(error, LtmcError) else 500
+    return JSONResponse({"success": False, "error": told(error, request_id(request))}, status)
+
+
+def _http(error: HTTPException) -> LtmcError:
+    refused = InvalidCall(str(error.detail))
+    refused.status = error.status_code  # type: ignore[misc]
+    return refused
+
+
+async def _flush(counted: Metrics) -> None:
+    while True:
+        await asyncio.sleep(FLUSH_SECONDS)
+        with contextlib.suppress(redis.RedisError):
+            await asyncio.to_thread(counted.flush)
+
+
+class Counted:
+    """Counts every request, also those that the guard answers, by route and status."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.monotonic(), 500
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            route = getattr(scope.get("route"), "path", None) or _family(scope["path"])
+            method = f"{scope['method']} {route}"
+            self._metrics.count("ltmc_requests_total", method, str(status))
+            self._metrics.observe("ltmc_request_duration_seconds", time.monotonic() - started, method)
+
+
+def _family(path: str) -> str:
+    """A path of no route, without what callers may make up."""
+    return next((prefix for prefix in ("/mcp", "/rq", "/docs") if path.startswith(prefix)), "other")

@@ -1,0 +1,114 @@
+"""rq-dashboard in a process of its own, on a Unix socket of the home or a TCP port: JSON only, cookie only.
+
+With its default serializer a planted pickle runs in it; with ours it shows the job as unreadable.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+from urllib.parse import urlsplit
+
+import waitress
+from flask import Flask, Response, abort, redirect, request
+from rq.serializers import JSONSerializer
+from rq_dashboard import blueprint, web
+
+from api import tickets
+from ltmc_jobs import logs
+from ltmc_jobs.errors import LtmcError
+from ltmc_jobs.settings import Settings
+from ltmc_jobs.shared import Shared, checked_address
+
+SOCKET = "dashboard.sock"
+
+
+def create_app(shared: Shared) -> Flask:
+    """The dashboard under /rq, behind the guard."""
+    app = Flask("ltmc-dashboard")
+    app.config.from_object("rq_dashboard.default_settings")
+    app.config["RQ_DASHBOARD_REDIS_URL"] = checked_address(shared.settings)
+    web.config.serializer = JSONSerializer
+    web.setup_rq_connection(app)
+    app.register_blueprint(blueprint, url_prefix="/rq")
+
+    @app.get("/rq/open")
+    def open_with_ticket() -> Any:
+        cookie = tickets.redeem(shared, request.args.get("ticket", ""))
+        if cookie is None:
+            return Response(CLOSED, 403, mimetype="text/plain")
+        opened = redirect("/rq/")
+        opened.set_cookie(
+            tickets.COOKIE, cookie, max_age=tickets.COOKIE_SECONDS, path="/rq", httponly=True, samesite="Strict"
+        )
+        return opened
+
+    @app.before_request
+    def guard() -> Any:
+        if request.path == "/rq/open":
+            return None
+        if not tickets.is_valid(shared.keys, request.cookies.get(tickets.COOKIE, "")):
+            return Response(CLOSED, 403, mimetype="text/plain")
+        if changes() and not same_origin():
+            abort(403)
+        return None
+
+    @app.after_request
+    def plain(response: Response) -> Response:
+        response.headers["X-Frame-Options"] = "DENY"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "same-origin"
+        return response
+
+    return app
+
+
+CLOSED = "The dashboard opens by a one-time link: run `ltmc dashboard` (the start prints one too).\n"
+
+
+def changes() -> bool:
+    """Whether a request changes something; rq-dashboard has a GET that requeues."""
+    return request.method not in ("GET", "HEAD") or "/requeue/" in request.path
+
+
+def same_origin() -> bool:
+    """Whether the browser says that a page of ours sent this."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    sender = request.headers.get("Origin") or request.headers.get("Referer") or ""
+    return urlsplit(sender).netloc == request.host
+
+
+def link(shared: Shared) -> str:
+    """An address that opens the dashboard once, within ten minutes."""
+    return f"{shared.settings.http_url}/rq/open?ticket={tickets.issue(shared)}"
+
+
+def main() -> int:
+    """`python -m api.dashboard` serves; with `--link` prints a link; `--tcp HOST:PORT` for a host of its own."""
+    try:
+        settings = Settings.load()
+        logs.configure(settings.log_level, process="dashboard")
+        shared = Shared.open(settings)
+        if "--link" in sys.argv:
+            sys.stdout.write(f"{link(shared)}\n")
+            return 0
+        serve(shared, sys.argv[sys.argv.index("--tcp") + 1] if "--tcp" in sys.argv else None)
+    except LtmcError as error:
+        sys.stderr.write(f"{error.code}: {error}\n")
+        return 2
+    return 0
+
+
+def serve(shared: Shared, listen: str | None) -> None:
+    """Serve until SIGTERM."""
+    where: dict[str, Any] = {"listen": listen}
+    if listen is None:
+        shared.settings.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        where = {"unix_socket": str(shared.settings.run_directory / SOCKET), "unix_socket_perms": "600"}
+    waitress.serve(create_app(shared), threads=4, ident=None, **where)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""REST: tools and jobs as resources."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from api.requests import json_of, session_of, wait_of
+from ltmc_jobs import registry
+from ltmc_jobs.client import Answer, Client
+from ltmc_jobs.registry import Form
+
+
+def router(client_of: Callable[[], Client], project: str) -> APIRouter:
+    """The routes; `client_of()` is the process's client, `project` the one of callers who name none."""
+    routes = APIRouter()
+
+    @routes.get("/tools", summary="All tools, with their schemas", tags=["tools"])
+    async def list_tools() -> dict[str, Any]:
+        shown = [described(form) for form in registry.forms()]
+        return {"tools": shown, "count": len(shown), "modules": dict(Counter(tool["module"] for tool in shown))}
+
+    for form in registry.forms():
+        routes.add_api_route(
+            f"/tools/{form.name}",
+            _tool_route(client_of, project, form.name),
+            methods=["POST"],
+            summary=form.description.splitlines()[0],
+            tags=["tools"],
+            operation_id=form.name,
+            openapi_extra={"requestBody": {"content": {"application/json": {"schema": _embedded(form)}}}},
+            responses={202: {"description": "The job goes on; Location has its result"}},
+        )
+
+    @routes.post("/tools/{name}", include_in_schema=False)
+    async def call_unknown(name: str) -> JSONResponse:
+        registry.find(name)
+        raise AssertionError("every tool has a route")
+
+    @routes.get("/jobs", summary="The project's jobs, newest first", tags=["jobs"])
+    async def list_jobs(
+        request: Request, status: str | None = None, queue: str | None = None, limit: int = 50
+    ) -> dict[str, Any]:
+        asked = {"status": status, "queue": queue, "limit": limit}
+        given = {name: value for name, value in asked.items() if value is not None}
+        return (await client_of().call("job_list", given, session_of(request, project))).as_dict()
+
+    @routes.get("/jobs/{job_id}", summary="Where a job stands", tags=["jobs"])
+    async def show_job(request: Request, job_id: str) -> dict[str, Any]:
+        return (await client_of().call("job_status", {"job_id": job_id}, session_of(request, project))).as_dict()
+
+    @routes.delete("/jobs/{job_id}", summary="Cancel a job that has not started", tags=["jobs"])
+    async def cancel_job(request: Request, job_id: str) -> dict[str, Any]:
+        return (await client_of().call("job_cancel", {"job_id": job_id}, session_of(request, project))).as_dict()
+
+    @routes.get("/jobs/{job_id}/result", summary="A job's result, waited for with ?wait=SECONDS", tags=["jobs"])
+    async def job_result(request: Request, job_id: str) -> JSONResponse:
+        return respond(await client_of().result(session_of(request, project), job_id, wait_of(request) or 0.0))
+
+    return routes
+
+
+def described(form: Form) -> dict[str, Any]:
+    """A tool as lists show it."""
+    return {
+        "name": form.name,
+        "description": form.description,
+        "module": form.module,
+        "inputSchema": form.input_schema,
+        "outputSchema": form.output_schema,
+    }
+
+
+def respond(answer: Answer) -> JSONResponse:
+    """200 with the result, or 202 with the job's handle and its Location."""
+    if answer.is_handle:
+        return JSONResponse(answer.as_dict(), 202, headers={"Location": f"/jobs/{answer.job_id}/result"})
+    return JSONResponse(answer.as_dict())
+
+
+def _tool_route(client_of: Callable[[], Client], project: str, name: str) -> Any:
+    async def call(request: Request) -> JSONResponse:
+        arguments = await json_of(request, default={})
+        session = session_of(request, project)
+        return respond(await client_of().call(name, arguments, session, wait_seconds=wait_of(request)))
+
+    return call
+
+
+def _embedded(form: Form) -> dict[str, Any]:
+    return {name: value for name, value in form.input_schema.items() if name != "$schema"}
