@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from ltmc_jobs import stores
+from ltmc_jobs.llm import minilm
 from ltmc_jobs.llm.embedding import Embedder, open_embedder
 from ltmc_jobs.memory.memory import Memory
 from ltmc_jobs.queues.contract import JobContext, JobSpec
@@ -33,7 +34,9 @@ class Tiers:
 
     @cached_property
     def vectors(self) -> Vectors:
-        return stores.open_vectors(self._settings, self.records)
+        bundled = self.model == minilm.MODEL
+        dimension = minilm.DIMENSION if bundled else self.embedder.dimension  # an index alone loads no model
+        return stores.open_vectors(self._settings, self.records, dimension)
 
     @cached_property
     def graph(self) -> Graph:

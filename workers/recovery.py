@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
+from typing import Any
 
 import structlog
 from redis import Redis
@@ -27,11 +28,11 @@ def take_back(connection: Redis, pool: str) -> int:
     """
     prefix = f"rq:worker:{socket.gethostname()}.{pool}."
     taken = 0
-    for member in connection.smembers("rq:workers"):
-        name = member.decode()
+    names: Any = connection.smembers("rq:workers")
+    for name in sorted(member.decode() for member in names):
         if not name.startswith(prefix) or _lives(int(name.removeprefix(prefix))):
             continue
-        fields = connection.hgetall(name)
+        fields: Any = connection.hgetall(name)
         if connection.srem("rq:workers", name):
             for queue in fields.get(b"queues", b"").decode().split(","):
                 connection.srem(f"rq:workers:{queue}", name)

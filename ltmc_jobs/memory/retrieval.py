@@ -28,9 +28,8 @@ def retrieve(
     Documents that are recorded but not yet embedded are found by their words; both scores lie in 0..1 for
     anything worth showing, and every hit says how it was found.
     """
-    among = records.conversation_chunks(project, conversation_id) if conversation_id is not None else None
     vector = embedder.encode([query])[0]
-    by_meaning = vectors.search(vector, project=project, k=top_k, among=among)
+    by_meaning = vectors.search(vector, project=project, k=top_k, conversation_id=conversation_id)
     by_words = records.search_words(query, project=project, limit=top_k, conversation_id=conversation_id)
     found = _best(by_meaning, by_words, top_k)
     chunks = records.chunks([hit.chunk_id for hit, _ in found])

@@ -39,6 +39,7 @@ class Version:
     file_name: str
     resource_type: str
     state: str  # recorded | searchable | linked | superseded
+    job_id: str  # of the job that recorded it
     chunk_ids: tuple[int, ...]
     created: bool  # False: the same content, or the same job, had recorded it before
 
@@ -157,10 +158,11 @@ class Records(Protocol):
         content: str,
         chunks: Sequence[ChunkText],
         job_id: str,
+        conversation_id: str | None = None,
     ) -> Version:
         """Record a new version with its chunks in one transaction.
 
-        The same `job_id` again, or the same content and type as the newest version, returns that version.
+        The same `job_id` again, or content, type and conversation of the newest version again, returns that version.
         """
 
     def version(self, resource_id: int, version: int) -> Version | None: ...
@@ -174,8 +176,8 @@ class Records(Protocol):
     def version_chunks(self, resource_id: int, version: int) -> list[Chunk]:
         """A version's chunks in the order of their index."""
 
-    def searchable(self, chunk_ids: Iterable[int], *, project: str) -> set[int]:
-        """Which of these chunks belong to a visible version in this project: what a vector search may return."""
+    def searchable(self, chunk_ids: Iterable[int], *, project: str, conversation_id: str | None = None) -> set[int]:
+        """Which of these chunks a vector search may return: of visible versions in this project and conversation."""
 
     def add_vectors(self, rows: Sequence[tuple[int, npt.NDArray[np.float32]]], *, model: str) -> None:
         """Write vector rows, idempotent by chunk id; another model or dimension is refused.
@@ -210,7 +212,7 @@ class Records(Protocol):
     def mark_linked(self, resource_id: int, version: int) -> None:
         """Note that a searchable version is in the graph; in any other state nothing changes."""
 
-    def search_words(self, query: str, *, project: str, limit: int) -> list[Hit]:
+    def search_words(self, query: str, *, project: str, limit: int, conversation_id: str | None = None) -> list[Hit]:
         """Chunks waiting to become searchable, of documents without a visible version, by the share of words found."""
 
     def unfinished(self, *, older_than_seconds: float) -> list[Version]:
@@ -231,8 +233,10 @@ class Records(Protocol):
 class Vectors(Protocol):
     """Nearest neighbours over the vector rows: a cache of them, rebuilt when missing."""
 
-    def search(self, vector: npt.NDArray[np.float32], *, project: str, k: int) -> list[Hit]:
-        """The `k` best visible chunks of a project, best first, by cosine; fewer when there are fewer."""
+    def search(
+        self, vector: npt.NDArray[np.float32], *, project: str, k: int, conversation_id: str | None = None
+    ) -> list[Hit]:
+        """The `k` best visible chunks of a project (and conversation) by cosine, best first; fewer if there are fewer."""
 
     def fold(self) -> None:
         """Write new snapshots where the tail is long enough, or the file is missing. One writer at a time."""

@@ -2,7 +2,7 @@
 # ruff: noqa: S608
 
 VERSIONS = """
-    SELECT v.resource_id, v.version, r.project, r.file_name, v.resource_type, v.state, (
+    SELECT v.resource_id, v.version, r.project, r.file_name, v.resource_type, v.state, v.job_id, (
         SELECT json_group_array(id) FROM (
             SELECT id FROM resource_chunks c
             WHERE c.resource_id = v.resource_id AND c.version = v.version ORDER BY c.chunk_index)
@@ -20,7 +20,7 @@ NEWEST = "(SELECT max(version) FROM resource_versions n WHERE n.resource_id = r.
 VERSION = VERSIONS + "WHERE v.resource_id = ? AND v.version = ?"
 VERSION_OF_JOB = VERSIONS + "WHERE v.job_id = ?"
 VERSION_OF_CONTENT = f"""
-    {VERSIONS} WHERE r.project = ? AND r.file_name = ? AND v.version = {NEWEST}
+    {VERSIONS} WHERE r.project = ? AND r.file_name = ? AND r.conversation_id IS ? AND v.version = {NEWEST}
     AND v.resource_type = ? AND v.content_hash = ?
 """
 UNFINISHED = f"""
@@ -31,8 +31,9 @@ CHUNKS_BY_ID = f"{CHUNKS} WHERE c.id IN (SELECT value FROM json_each(?))"
 READABLE_BY_ID = f"{CHUNKS_BY_ID} AND (c.version = r.version OR (r.version = 0 AND c.version = {NEWEST}))"
 CHUNKS_OF_VERSION = f"{CHUNKS} WHERE c.resource_id = ? AND c.version = ? ORDER BY c.chunk_index"
 SEARCHABLE = """
-    SELECT c.id FROM json_each(?) wanted CROSS JOIN resource_chunks c ON c.id = wanted.value
-    JOIN resources r ON r.id = c.resource_id AND r.version = c.version WHERE r.project = ?
+    SELECT c.id FROM json_each(:ids) wanted CROSS JOIN resource_chunks c ON c.id = wanted.value
+    JOIN resources r ON r.id = c.resource_id AND r.version = c.version
+    WHERE r.project = :project AND (:conversation_id IS NULL OR r.conversation_id = :conversation_id)
 """
 # The words drive the full-text index, each from the oldest waiting chunk on, so that a search costs what waits
 # and not what is kept.
@@ -40,6 +41,7 @@ WORDS = f"""
     WITH waiting AS MATERIALIZED (
         SELECT c.id FROM resource_versions v
         JOIN resources r ON r.id = v.resource_id AND r.version = 0 AND r.project = :project
+            AND (:conversation_id IS NULL OR r.conversation_id = :conversation_id)
         JOIN resource_chunks c ON c.resource_id = v.resource_id AND c.version = v.version
         WHERE v.state = 'recorded' AND v.version = {NEWEST})
     SELECT chunk_words.rowid, count(*) AS found
@@ -50,10 +52,11 @@ WORDS = f"""
 """
 
 WRITE_RESOURCE = """
-    INSERT INTO resources (project, file_name, content, resource_type, created_at, updated_at)
-    VALUES (:project, :file_name, :content, :resource_type, :now, :now)
+    INSERT INTO resources (project, file_name, conversation_id, content, resource_type, created_at, updated_at)
+    VALUES (:project, :file_name, :conversation_id, :content, :resource_type, :now, :now)
     ON CONFLICT (project, file_name) DO UPDATE SET
-        content = excluded.content, resource_type = excluded.resource_type, updated_at = excluded.updated_at
+        content = excluded.content, conversation_id = excluded.conversation_id,
+        resource_type = excluded.resource_type, updated_at = excluded.updated_at
     RETURNING id
 """
 WRITE_VERSION = """

@@ -38,12 +38,13 @@ class SqliteRecords:
         content: str,
         chunks: Sequence[ChunkText],
         job_id: str,
+        conversation_id: str | None = None,
     ) -> Version:
         """Record a new version with its chunks, or return the one that this job or this content made before."""
         with self._file.writing() as database:
             digest = hashlib.sha256(content.encode()).hexdigest()
             before = _version(database, sql.VERSION_OF_JOB, job_id) or _version(
-                database, sql.VERSION_OF_CONTENT, project, file_name, resource_type, digest
+                database, sql.VERSION_OF_CONTENT, project, file_name, conversation_id, resource_type, digest
             )
             if before is not None:
                 return before
@@ -54,6 +55,7 @@ class SqliteRecords:
                 "resource_type": resource_type,
                 "digest": digest,
                 "job_id": job_id,
+                "conversation_id": conversation_id,
                 "now": _now(),
             }
             fields["resource_id"] = resource_id = _written(database, sql.WRITE_RESOURCE, fields)
@@ -62,7 +64,7 @@ class SqliteRecords:
                 _written(database, sql.WRITE_CHUNK, [resource_id, version, n, chunk.content, chunk.start, chunk.end])
                 for n, chunk in enumerate(chunks)
             )
-            return Version(resource_id, version, project, file_name, resource_type, "recorded", chunk_ids, True)
+            return Version(resource_id, version, project, file_name, resource_type, "recorded", job_id, chunk_ids, True)
 
     def version(self, resource_id: int, version: int) -> Version | None:
         """A version as it stands; None if there is none."""
@@ -80,10 +82,11 @@ class SqliteRecords:
         with self._file.reading() as database:
             return [Chunk(*row) for row in database.execute(sql.CHUNKS_OF_VERSION, [resource_id, version])]
 
-    def searchable(self, chunk_ids: Iterable[int], *, project: str) -> set[int]:
-        """Which of these chunks belong to a visible version in this project."""
+    def searchable(self, chunk_ids: Iterable[int], *, project: str, conversation_id: str | None = None) -> set[int]:
+        """Which of these chunks belong to a visible version in this project and conversation."""
+        asked = {"ids": _ids(chunk_ids), "project": project, "conversation_id": conversation_id}
         with self._file.reading() as database:
-            return {chunk_id for (chunk_id,) in database.execute(sql.SEARCHABLE, [_ids(chunk_ids), project])}
+            return {chunk_id for (chunk_id,) in database.execute(sql.SEARCHABLE, asked)}
 
     def add_vectors(self, rows: Sequence[tuple[int, npt.NDArray[np.float32]]], *, model: str) -> None:
         """Write vector rows, idempotent by chunk id; another model or dimension is refused."""
@@ -152,14 +155,15 @@ class SqliteRecords:
         with self._file.writing() as database:
             database.execute(sql.MARK_LINKED, [resource_id, version])
 
-    def search_words(self, query: str, *, project: str, limit: int) -> list[Hit]:
+    def search_words(self, query: str, *, project: str, limit: int, conversation_id: str | None = None) -> list[Hit]:
         """Chunks that wait to become searchable for the first time, by the share of the query's words found."""
         # Quoted, so that nothing in a query is read as an operator of the full-text language.
         words = [f'"{word}"' for word in dict.fromkeys(re.findall(r"\w+", query.lower()))][:WORDS_MAX]
         if not words:
             return []
+        asked = {"words": json.dumps(words), "project": project, "limit": limit, "conversation_id": conversation_id}
         with self._file.reading() as database:
-            rows = database.execute(sql.WORDS, {"words": json.dumps(words), "project": project, "limit": limit})
+            rows = database.execute(sql.WORDS, asked)
             return [Hit(chunk_id, found / len(words)) for chunk_id, found in rows]
 
     def unfinished(self, *, older_than_seconds: float) -> list[Version]:
@@ -196,8 +200,9 @@ def _ids(chunk_ids: Iterable[int]) -> str:
 
 
 def _read(row: Sequence[Any]) -> Version:
-    resource_id, version, project, file_name, resource_type, state, chunk_ids = row
-    return Version(resource_id, version, project, file_name, resource_type, state, tuple(json.loads(chunk_ids)), False)
+    resource_id, version, project, file_name, resource_type, state, job_id, listed = row
+    chunk_ids = tuple(json.loads(listed))
+    return Version(resource_id, version, project, file_name, resource_type, state, job_id, chunk_ids, False)
 
 
 def _version(database: Database, statement: str, *values: Any) -> Version | None:

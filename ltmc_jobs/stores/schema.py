@@ -23,6 +23,7 @@ CREATE TABLE resources (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     project TEXT NOT NULL,
     file_name TEXT NOT NULL,
+    conversation_id TEXT,
     content TEXT NOT NULL,
     resource_type TEXT NOT NULL DEFAULT 'document',
     version INTEGER NOT NULL DEFAULT 0,
