@@ -1,0 +1,404 @@
+"""The MCP server in this process, over a real server and a real worker process: both wire eras, stdio's and HTTP's.
+
+T05, T06, T11: what a host sees, and what never leaves. tests/acceptance/test_mcp.py drives the same as processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import httpx2
+import mcp_types as types
+import pytest
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from jsonschema import Draft202012Validator
+from mcp import Client as McpClient
+from mcp import MCPError
+from mcp.client.streamable_http import streamable_http_client
+
+from api import mcp_server
+from api.mcp_listing import INSTRUCTIONS
+from api.mcp_server import build, mount
+from api.security import Guard
+from ltmc_jobs import registry
+from ltmc_jobs.client import Client
+from ltmc_jobs.queues.contract import Principal
+from ltmc_jobs.queues.envelope import Keyring
+from ltmc_jobs.settings import Settings
+from ltmc_jobs.shared import Shared
+from tests.conftest import build_settings, clean_environment, free_port, wait_until
+from workers.server import EmbeddedServer
+
+ERAS = ["legacy", "auto"]
+LEAKS = re.compile(r"Traceback|SELECT|/srv/|redis://|127\.0\.0\.1:\d|File \"")
+WORKER = """
+import tests.contracts.mcp_tools
+from ltmc_jobs.registry import Queue
+from ltmc_jobs.settings import Settings
+from workers.pools import Pool
+from workers.worker import work
+work(Settings.load(), Pool("default", (Queue.DEFAULT,), 1))
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tools() -> Iterator[None]:
+    """Our tools, known to this module's tests alone."""
+    kept = [(table, dict(table)) for table in (registry._callables, registry._kinds, registry._paths)]
+    import_module("tests.contracts.mcp_tools")
+    yield
+    for table, before in kept:
+        table.clear()
+        table.update(before)  # type: ignore[arg-type]
+    sys.modules.pop("tests.contracts.mcp_tools", None)
+
+
+@pytest.fixture(scope="module")
+def served(redis_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings whose queue a worker process serves."""
+    home = tmp_path_factory.mktemp("mcp")
+    redis_url = redis_server.settings.redis_address()
+    variables = {"REDIS_URL": redis_url, "LTMC_WAIT": 10}
+    settings = build_settings(home, **variables)
+    Keyring.make(settings)
+    shared = Shared.open(settings)
+    shared.redis.flushall()
+    shared.installation.register()
+    worker = subprocess.Popen([sys.executable, "-c", WORKER], env=clean_environment(home, **variables))
+    try:
+        wait_until(lambda: shared.heartbeats.live(["default"])["default"], 30, "a worker")
+        yield settings
+    finally:
+        worker.terminate()
+        worker.wait(10)
+        shared.close()
+
+
+@pytest.fixture
+async def client(served: Settings) -> AsyncIterator[Client]:
+    shared = Shared.open(served)
+    yield Client(shared)
+    await shared.aclose()
+
+
+@pytest.fixture(params=ERAS)
+async def host(request: pytest.FixtureRequest, client: Client, served: Settings) -> AsyncIterator[McpClient]:
+    """A host on the old wire, and one on the new."""
+    server = build(lambda: client, served, principal=Principal("stdio"))
+    connected: asyncio.Future[McpClient] = asyncio.get_running_loop().create_future()
+    over = asyncio.Event()
+
+    async def hold() -> None:  # a host is left in the task that entered it, which a fixture's end is not
+        async with McpClient(server, mode=request.param) as entered:
+            connected.set_result(entered)
+            await over.wait()
+
+    holding = asyncio.create_task(hold())
+    yield await asyncio.wait_for(connected, 10)
+    over.set()
+    await holding
+
+
+@pytest.fixture
+async def over_http(client: Client, served: Settings) -> AsyncIterator[str]:
+    """The server as the app mounts it, behind the guard, at a real port; its base address."""
+    mounted = mount(lambda: client, served)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with mounted.running():
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+    app.router.routes.extend(mounted.routes)
+    port = free_port()
+    config = uvicorn.Config(Guard(app, served), port=port, log_level="warning", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve())
+    await asyncio.to_thread(wait_until, lambda: server.started)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    await running
+
+
+def text_of(result: types.CallToolResult) -> str:
+    return "\n".join(part.text for part in result.content if isinstance(part, types.TextContent))
+
+
+def error_of(result: types.CallToolResult) -> dict[str, Any]:
+    assert result.is_error
+    error: dict[str, Any] = result.structured_content["error"]
+    return error
+
+
+async def test_lists_every_tool_with_the_enforced_schema(host: McpClient) -> None:
+    """T03: each with words, hints and schemas; the input schema is the very one that calls are checked against."""
+    listing = await host.list_tools()
+    assert [tool.name for tool in listing.tools] == [form.name for form in registry.forms()]
+    for tool, form in zip(listing.tools, registry.forms(), strict=True):
+        assert tool.input_schema == form.input_schema
+        assert tool.description == form.description
+        assert tool.title
+        assert tool.annotations is not None
+        assert tool.annotations.read_only_hint is form.reads_only
+        assert tool.output_schema is not None
+        assert tool.output_schema["type"] == "object"
+        Draft202012Validator.check_schema(tool.output_schema)
+        assert re.fullmatch(r"[a-z0-9_]{1,40}", tool.name)
+
+
+async def test_says_who_it_is_and_how_to_use_it(host: McpClient) -> None:
+    assert host.instructions == INSTRUCTIONS
+    assert len(INSTRUCTIONS.encode()) <= 2048
+    assert host.server_capabilities.tools is not None
+    for name in re.findall(r"\b(?:store|retrieve|job)_\w+", INSTRUCTIONS):
+        assert name == "job_id" or registry.find(name)
+
+
+async def test_a_list_may_be_kept(client: Client, served: Settings) -> None:
+    async with McpClient(build(lambda: client, served)) as host:
+        listing = await host.list_tools()
+        assert (listing.ttl_ms, listing.cache_scope) == (60_000, "public")
+
+
+async def test_a_call_answers_with_its_result(host: McpClient) -> None:
+    result = await host.call_tool("say", {"text": "hé", "times": 2})
+    assert not result.is_error
+    said = result.structured_content
+    assert said["success"] is True
+    assert (said["text"], said["project"], said["principal"]) == ("héhé", "default", "stdio")
+    assert json.loads(text_of(result)) == said
+    assert result.meta is not None
+    job = result.meta["ltmc/job"]
+    assert (job["job_id"], job["status"], job["tool"]) == (said["job_id"], "finished", "say")
+
+
+async def test_the_call_s_own_names_go_before_the_connection_s(host: McpClient) -> None:
+    meta = {"ltmc/project": "other", "ltmc/agent": "ann", "ltmc/session": "s1"}
+    said = (await host.call_tool("say", {"text": "x"}, meta=meta)).structured_content
+    assert (said["project"], said["agent_id"], said["session_id"]) == ("other", "ann", "s1")
+
+
+async def test_wait_zero_gives_the_handle_and_job_result_the_result(host: McpClient) -> None:
+    """The client validates both against the output schema: it would raise on a handle that is not in it."""
+    handle = await host.call_tool("say", {"text": "later"}, meta={"ltmc/wait": 0})
+    assert not handle.is_error
+    job_id = handle.structured_content["job"]["job_id"]
+    assert "job_result" in handle.structured_content["job"]["next"]
+    result = await host.call_tool("job_result", {"job_id": job_id})
+    assert (result.structured_content["text"], result.structured_content["success"]) == ("later", True)
+
+
+async def test_a_slow_call_answers_with_its_handle_when_the_wait_is_over(host: McpClient) -> None:
+    handle = await host.call_tool("dawdle", {"seconds": 1.0}, meta={"ltmc/wait": 0.3})
+    assert handle.structured_content["job"]["status"] in ("queued", "started")
+    still = await host.call_tool("job_result", {"job_id": handle.structured_content["job_id"], "wait_seconds": 0})
+    assert "job" in still.structured_content
+    done = await host.call_tool("job_result", {"job_id": handle.structured_content["job_id"]})
+    assert done.structured_content["text"] == "late"
+
+
+async def test_every_question_fits_its_schema(host: McpClient) -> None:
+    job_id = (await host.call_tool("say", {"text": "x"})).structured_content["job_id"]
+    for name in ("job_status", "job_cancel", "job_result"):
+        answer = await host.call_tool(name, {"job_id": job_id})
+        assert answer.structured_content["job_id"] == job_id
+        assert answer.meta is None or "ltmc/job" not in answer.meta
+    listed = await host.call_tool("job_list", {"limit": 5})
+    assert job_id in [job["job_id"] for job in listed.structured_content["jobs"]]
+
+
+async def test_a_waiting_call_tells_its_progress(host: McpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least every 10 s, or hosts give up; the numbers only grow, the words are the job's own."""
+    assert mcp_server.PROGRESS_SECONDS <= 10
+    monkeypatch.setattr(mcp_server, "PROGRESS_SECONDS", 0.1)
+    told: list[tuple[float, str | None]] = []
+
+    async def hear(progress: float, _total: float | None, message: str | None) -> None:
+        told.append((progress, message))
+
+    await host.call_tool("dawdle", {"seconds": 0.8}, progress_callback=hear)
+    assert len(told) >= 3
+    assert [number for number, _ in told] == sorted(number for number, _ in told)
+    assert told[-1][1] == "started half of it"
+    heard = len(told)
+    await asyncio.sleep(0.3)
+    assert len(told) == heard
+
+
+async def test_a_missing_argument_names_its_field_before_anything_is_enqueued(host: McpClient, client: Client) -> None:
+    """T06."""
+    before = await client.shared.async_queue.counts()
+    result = await host.call_tool("say", {})
+    error = error_of(result)
+    assert (error["code"], error["details"]["field"], error["retry"]) == ("invalid_arguments", "text", False)
+    assert "text is required" in text_of(result)
+    assert await client.shared.async_queue.counts() == before
+
+
+async def test_an_unknown_tool_is_a_protocol_error(host: McpClient) -> None:
+    with pytest.raises(MCPError) as raised:
+        await host.call_tool("forget_everything", {})
+    assert raised.value.code == types.INVALID_PARAMS
+    assert "forget_everything" in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("meta", "field"),
+    [
+        ({"ltmc/wait": "soon"}, "_meta.ltmc/wait"),
+        ({"ltmc/wait": True}, "_meta.ltmc/wait"),
+        ({"ltmc/wait": -1}, "_meta.ltmc/wait"),
+        ({"ltmc/wait": 46}, "_meta.ltmc/wait"),
+        ({"ltmc/project": "../x"}, "project"),
+        ({"ltmc/project": ""}, "_meta.ltmc/project"),
+        ({"ltmc/agent": 7}, "_meta.ltmc/agent"),
+        ({"ltmc/session": "x" * 257}, "_meta.ltmc/session"),
+        ({"ltmc/idempotencyKey": []}, "_meta.ltmc/idempotencyKey"),
+    ],
+)
+async def test_a_wrong_meta_names_its_field(host: McpClient, meta: dict[str, Any], field: str) -> None:
+    error = error_of(await host.call_tool("say", {"text": "x"}, meta=meta))
+    assert (error["code"], error["details"]["field"]) == ("invalid_arguments", field)
+
+
+async def test_a_job_s_error_reaches_the_model_with_an_id_that_the_log_has(host: McpClient) -> None:
+    """T11."""
+    with structlog.testing.capture_logs() as lines:
+        error = error_of(result := await host.call_tool("refuse"))
+    assert (error["code"], error["details"]) == ("conflict", {"state": "odd"})
+    assert error["id"] in text_of(result)
+    assert error["id"] in [line.get("request_id") for line in lines]
+
+
+async def test_nothing_of_the_inside_leaves(host: McpClient, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """T11: neither from a job that stumbles nor from a fault in the front end itself."""
+    stumbled = await host.call_tool("stumble")
+    assert error_of(stumbled)["code"] == "job_failed"
+
+    async def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("/srv/x redis://:pass@127.0.0.1:6381 SELECT")
+
+    monkeypatch.setattr(client, "call", broken)
+    with structlog.testing.capture_logs() as lines:
+        broke = await host.call_tool("say", {"text": "x"})
+    assert error_of(broke)["code"] == "error"
+    assert error_of(broke)["id"] in [line.get("request_id") for line in lines]
+    for result in (stumbled, broke):
+        assert not LEAKS.search(result.model_dump_json())
+
+
+async def test_a_server_that_is_away_is_an_error_worth_a_retry(tmp_path: Path) -> None:
+    address = f"redis://127.0.0.1:{free_port()}/0"
+    away = build_settings(tmp_path, REDIS_URL=address, LTMC_SIGNING_KEY=token_hex(32))
+    shared = Shared.open(away)
+    lost = Client(shared)
+    async with McpClient(build(lambda: lost, away)) as host:
+        result = await host.call_tool("say", {"text": "x"})
+    await shared.aclose()
+    assert error_of(result)["retry"] is True
+    assert error_of(result)["code"] == "queue_unavailable"
+    assert "tried again" in text_of(result)
+    assert not LEAKS.search(result.model_dump_json())
+
+
+async def test_one_key_is_one_job(host: McpClient) -> None:
+    """A host whose answer was lost sends the call again: one job, unless it is another call."""
+
+    async def job(arguments: dict[str, Any], key: str, **meta: Any) -> str:
+        result = await host.call_tool("say", arguments, meta={"ltmc/idempotencyKey": key, **meta})
+        return str(result.structured_content["job_id"])
+
+    first = await job({"text": "x", "times": 2}, "k1")
+    assert await job({"times": 2, "text": "x"}, "k1") == first
+    others = [
+        await job({"text": "y"}, "k1"),
+        await job({"text": "x", "times": 2}, "k2"),
+        await job({"text": "x", "times": 2}, "k1", **{"ltmc/project": "other"}),
+    ]
+    assert len({first, *others}) == 4
+
+
+async def test_a_long_text_is_cut_and_says_so(host: McpClient) -> None:
+    """Hosts refuse more than about 25,000 tokens; the structured content stays whole."""
+    result = await host.call_tool("say", {"text": "ü" * 100_000})
+    assert len(result.structured_content["text"]) == 100_000
+    kept, note = [part.text for part in result.content if isinstance(part, types.TextContent)]
+    assert len(kept.encode()) <= mcp_server.TEXT_LIMIT
+    assert "structuredContent" in note
+
+
+async def test_calls_run_side_by_side(host: McpClient) -> None:
+    """The loop waits for no job: a question is answered while calls wait."""
+    slow = asyncio.create_task(host.call_tool("dawdle", {"seconds": 1.0}))
+    await asyncio.sleep(0.1)
+    await asyncio.wait_for(host.call_tool("job_list", {}), 0.8)
+    assert not slow.done()
+    assert (await slow).structured_content["text"] == "late"
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_http_names_project_agent_and_session(over_http: str, era: str) -> None:
+    async with McpClient(f"{over_http}/mcp?project=web", mode=era) as host:
+        assert (await host.call_tool("say", {"text": "x"})).structured_content["project"] == "web"
+    headers = {"X-LTMC-Project": "head", "X-LTMC-Agent": "ann", "X-LTMC-Session": "s1"}
+    async with httpx2.AsyncClient(headers=headers, timeout=20) as web:
+        transport = streamable_http_client(f"{over_http}/mcp", http_client=web)
+        async with McpClient(transport, mode=era) as host:
+            said = (await host.call_tool("say", {"text": "x"})).structured_content
+            over = await host.call_tool("say", {"text": "x"}, meta={"ltmc/project": "meta"})
+    assert (said["project"], said["agent_id"], said["session_id"]) == ("head", "ann", "s1")
+    assert said["principal"] == "local"
+    assert over.structured_content["project"] == "meta"
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_http_tells_progress_and_errors(over_http: str, era: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp_server, "PROGRESS_SECONDS", 0.1)
+    told: list[float] = []
+
+    async def hear(progress: float, *_: Any) -> None:
+        told.append(progress)
+
+    async with McpClient(f"{over_http}/mcp", mode=era) as host:
+        await host.call_tool("dawdle", {"seconds": 0.5}, progress_callback=hear)
+        assert error_of(await host.call_tool("say"))["details"]["field"] == "text"
+        assert error_of(await host.call_tool("say", {"text": "x"}, meta={"ltmc/project": "a b"}))
+    assert len(told) >= 2
+
+
+async def test_http_an_error_s_id_is_the_request_s(over_http: str) -> None:
+    async with (
+        httpx2.AsyncClient(headers={"X-Request-ID": "mine-1"}, timeout=20) as web,
+        McpClient(streamable_http_client(f"{over_http}/mcp", http_client=web)) as host,
+    ):
+        assert error_of(await host.call_tool("say"))["id"] == "mine-1"
+
+
+async def test_http_opens_no_endless_stream_and_keeps_strangers_out(over_http: str, served: Settings) -> None:
+    accept = {"Accept": "application/json, text/event-stream"}
+    async with httpx2.AsyncClient(base_url=over_http, headers=accept, timeout=5) as web:
+        assert (await web.get("/mcp")).status_code == 405
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        assert (await web.post("/mcp", json=asked)).status_code == 200
+        assert (await web.post("/mcp", json=asked, headers={"Host": "evil.example"})).status_code == 403
+        assert (await web.post("/mcp", json=asked, headers={"Origin": "https://evil.example"})).status_code == 403
+        token = {"Authorization": f"Bearer {(served.home / 'token').read_text().strip()}", "Host": "box.lan:5050"}
+        assert (await web.post("/mcp", json=asked, headers=token)).status_code == 200
+
+
+def test_build_needs_no_server(make_settings: Callable[..., Settings]) -> None:
+    """The list of tools is there before any connection is."""
+    assert build(lambda: pytest.fail("no client is needed"), make_settings()).name == "ltmc"
