@@ -1,0 +1,32 @@
+"""One client for one command: opened, used in one event loop, closed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from ltmc_jobs.client import Client, Session
+from ltmc_jobs.queues.contract import Principal
+from ltmc_jobs.settings import Settings
+from ltmc_jobs.shared import Shared
+
+T = TypeVar("T")
+
+
+def run(settings: Settings, act: Callable[[Client], Awaitable[T]]) -> T:
+    """What `act` gives for a client of these settings."""
+
+    async def within() -> T:
+        shared = Shared.open(settings)
+        try:
+            return await act(Client(shared))
+        finally:
+            await shared.aclose()
+
+    return asyncio.run(within())
+
+
+def session(settings: Settings, project: str | None = None) -> Session:
+    """The command line's own session: the named project, else the setting's."""
+    return Session(project=project or settings.project, principal=Principal(name="cli"))

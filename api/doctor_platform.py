@@ -1,0 +1,208 @@
+"""What the doctor looks at of the platform: Redis, API, workers, dashboard."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import psutil
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from api.finding import START, Finding, Patient, fine, note, problem
+from ltmc_jobs.errors import LtmcError
+from ltmc_jobs.orchestration.heartbeats import Heartbeats
+from ltmc_jobs.orchestration.installation import Installation
+from ltmc_jobs.registry import Queue
+from ltmc_jobs.settings import Settings
+from ltmc_jobs.shared import checked_address
+
+OLDEST_REDIS = (6, 2)
+CLOCK_SECONDS = 2.0
+CURES = {
+    "database": "check the disk and the rights of DB_PATH; the workers' log says more",
+    "vector_store": "restart the workers: the index is made anew from the records; the workers' log says more",
+    "neo4j": "start Neo4j and check NEO4J_URI/NEO4J_PASSWORD, or unset NEO4J_URI: the graph then lives in SQLite",
+}
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the API is here, not behind a proxy
+
+
+def look_at_redis(patient: Patient) -> Iterator[Finding]:
+    """Whether Redis answers, and is set up as a queue needs it."""
+    settings = patient.settings
+    try:
+        address = checked_address(settings)
+        patient.redis = redis.Redis.from_url(
+            address, socket_connect_timeout=2.0, socket_timeout=2.0, retry=Retry(NoBackoff(), 0)
+        )
+        patient.redis.ping()
+    except (LtmcError, ValueError) as error:
+        patient.redis = None
+        yield problem(f"Redis: {error}", "set REDIS_URL, or unset all REDIS_ variables to use the embedded server")
+    except (redis.RedisError, OSError) as error:
+        patient.redis = None
+        yield problem(
+            f"Redis at {settings.redis_shown()} does not answer: {error}",
+            "start it, and check REDIS_URL/REDIS_PASSWORD" if patient.is_remote else START,
+        )
+    else:
+        yield fine(f"Redis: {settings.redis_shown()} answers")
+        yield from _redis_settings(patient.redis, patient.is_remote)
+
+
+def _redis_settings(connection: redis.Redis, own: bool) -> Iterator[Finding]:
+    info: Any = connection.info()
+    version = str(info.get("redis_version", "0"))
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
+        yield problem(f"Redis {version} is too old", "use Redis 6.2 or later, or Valkey")
+    if info.get("redis_mode") == "cluster" or info.get("cluster_enabled"):
+        yield problem("Redis is a cluster, which RQ cannot use", "give the platform a single server")
+    if info.get("role") != "master":
+        yield problem("Redis is a read-only replica", "set REDIS_URL to its primary")
+    policy = info.get("maxmemory_policy")
+    if policy != "noeviction":
+        cure = "CONFIG SET maxmemory-policy noeviction (and in redis.conf): any other loses jobs when memory is short"
+        yield problem(f"Redis evicts keys (maxmemory-policy {policy})", cure)
+    if not info.get("aof_enabled"):
+        yield (note if own else problem)(
+            "Redis keeps no append-only file: a crash of it loses queued jobs",
+            "CONFIG SET appendonly yes (and in redis.conf)",
+        )
+    if info.get("maxmemory") and info["used_memory"] > 0.9 * info["maxmemory"]:
+        yield problem("Redis has used more than 90 % of its memory", "raise maxmemory, or wait for empty queues")
+
+
+def look_at_clock(patient: Patient) -> Iterator[Finding]:
+    """This machine's clock against the server's."""
+    if patient.redis is None:
+        return
+    before = time.time()
+    seconds, microseconds = patient.redis.time()
+    offset = float(seconds) + float(microseconds) / 1e6 - (before + time.time()) / 2
+    told = f"clock: {abs(offset):.1f} s from the server's"
+    yield fine(told) if abs(offset) <= CLOCK_SECONDS else problem(told, "switch time synchronisation (NTP) on, on both")
+
+
+def look_at_installation(patient: Patient) -> Iterator[Finding]:
+    """Whose memory this Redis works for."""
+    if patient.redis is None:
+        return
+    installation = Installation(patient.redis, patient.settings.home)
+    if installation.registered_id is None:
+        yield note("no platform has been started with this Redis yet", START)
+    elif installation.local_id not in (None, installation.registered_id):
+        yield problem(
+            "this Redis works for the memory of another LTMC_HOME",
+            "set LTMC_HOME to that one, or REDIS_DB/REDIS_URL to a Redis of this one's own",
+        )
+
+
+def look_at_api(patient: Patient) -> Iterator[Finding]:
+    """What the API says of itself."""
+    settings = patient.settings
+    patient.health = _ask(f"{settings.http_url}/health", _known_token(settings))
+    if patient.health is None:
+        owner = _listener(settings.http_port)
+        if owner is None:
+            yield problem(f"the API does not run at {settings.http_url}", START)
+        else:
+            yield problem(
+                f"port {settings.http_port} is held by {owner}, which is not the API of this installation",
+                "stop that, or set HTTP_PORT to a free port and run ./start_workers.sh again",
+            )
+        return
+    status = patient.health.get("status")
+    yield (
+        fine(f"API: {settings.http_url} is healthy")
+        if status == "healthy"
+        else problem(
+            f"API: {settings.http_url}/health says {status}", "see the parts below; logs are in LTMC_HOME/logs"
+        )
+    )
+    for name, part in patient.health.get("components", {}).items():
+        if part.get("status") not in ("healthy", "disabled"):
+            yield problem(f"{name}: {part.get('status')}: {part.get('error', '')}", CURES.get(name, START))
+
+
+def look_at_workers(patient: Patient) -> Iterator[Finding]:
+    """Whether each queue has a worker."""
+    if patient.redis is None:
+        return
+    live = Heartbeats(patient.redis).live([queue.value for queue in Queue])
+    silent = [queue for queue, count in live.items() if not count]
+    if not silent:
+        yield fine("workers: " + ", ".join(f"{queue} {count}" for queue, count in live.items()))
+    else:
+        yield problem(f"no worker for {', '.join(silent)}", f"{START}; if it runs, LTMC_HOME/logs/workers.log says why")
+
+
+def look_at_dashboard(patient: Patient) -> Iterator[Finding]:
+    """Whether the dashboard answers."""
+    if not patient.settings.dashboard or patient.health is None:
+        return
+    code = _code(f"{patient.settings.http_url}/rq/")
+    if code is None or code == 404 or code >= 500:
+        yield problem(f"the dashboard does not answer (HTTP {code})", "LTMC_HOME/logs/dashboard.log says why")
+    else:
+        yield fine("dashboard: answers under /rq")
+
+
+def look_at_ports(patient: Patient) -> Iterator[Finding]:
+    """Who holds the ports that a start would need."""
+    settings = patient.settings
+    if patient.redis is None and settings.redis_is_embedded:
+        owner = _listener(settings.redis_port)
+        if owner is not None:
+            yield problem(
+                f"port {settings.redis_port} is held by {owner}",
+                "stop that, or set REDIS_PORT to a free port and run ./start_workers.sh again",
+            )
+
+
+def _known_token(settings: Settings) -> str | None:
+    if settings.token is not None:
+        return settings.token.get_secret_value()
+    with suppress(OSError):
+        return (settings.home / "token").read_text().strip()
+    return None
+
+
+def _ask(url: str, token: str | None) -> dict[str, Any] | None:
+    asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+    try:
+        with _OPENER.open(asked, timeout=5) as answer:
+            body = answer.read()
+    except urllib.error.HTTPError as error:
+        body = error.read()
+    except OSError:
+        return None
+    with suppress(ValueError):
+        said = json.loads(body)
+        return said if isinstance(said, dict) and "status" in said else None
+    return None
+
+
+def _code(url: str) -> int | None:
+    try:
+        with _OPENER.open(url, timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
+
+
+def _listener(port: int) -> str | None:
+    """Who listens on a port of this machine; None when nobody does."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            listening = (c for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN)
+            if any(c.laddr.port == port for c in listening):
+                return f"{process.name()} (pid {process.pid})"
+    return None

@@ -1,0 +1,112 @@
+"""How results, tables and errors look on a terminal, and as JSON where nobody looks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ltmc_jobs.client import Answer
+from ltmc_jobs.errors import InvalidCall, LtmcError
+
+START = "start the platform with ./start_workers.sh, or let `ltmc doctor` find out what is wrong"
+
+# error code → what helps; the others say it themselves
+CURES = {
+    "queue_unavailable": START,
+    "misconfigured": START,
+    "store_unavailable": "`ltmc doctor` says which store, and why",
+    "job_lost": "try again; the workers' log (under LTMC_HOME/logs) says why it was lost",
+    "job_failed": "`ltmc jobs show ID` shows the job, `ltmc jobs retry ID` runs it again",
+    "job_timeout": "`ltmc jobs show ID` shows the job, `ltmc jobs retry ID` runs it again",
+    "not_found": "`ltmc jobs list` shows the jobs of a project (--project); finished ones are kept for an hour",
+    "unknown_method": "`ltmc --help` names them all",
+}
+
+
+def console() -> Console:
+    """Standard output as rich sees it; wide enough for a table where nobody looks."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+def wants_json(asked: bool) -> bool:
+    """Whether to print JSON: asked for, or piped."""
+    return asked or not sys.stdout.isatty()
+
+
+def show_json(value: Any) -> None:
+    """Print JSON; indented where somebody looks."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+
+
+def show_error(error: LtmcError) -> int:
+    """`code: message` and what helps, on standard error; the exit code: 2 for the caller's fault, else 1."""
+    cure = CURES.get(error.code)
+    job = error.details.get("job_id") or error.details.get("id") or "ID"
+    click.echo(f"{error.code}: {error}" + (f"\n  {cure.replace('ID', str(job), 2)}" if cure else ""), err=True)
+    return 2 if isinstance(error, InvalidCall) else 1
+
+
+def show_answer(answer: Answer, *, as_json: bool) -> None:
+    """Print a call's answer, or where its job is."""
+    if wants_json(as_json):
+        show_json(answer.as_dict())
+    elif answer.result is None:
+        click.echo(f"{answer.status}: job {answer.job_id}" + (f" ({answer.reason})" if answer.reason else ""))
+        click.echo(f"  ltmc job-result {answer.job_id}   waits for its result")
+    elif "retrieved_chunks" in answer.result:
+        show_passages(answer.result["retrieved_chunks"])
+    else:
+        show_fields(answer.result)
+
+
+def show_fields(fields: Mapping[str, Any]) -> None:
+    """Print names and values, lists of records as tables."""
+    out = console()
+    for name, value in fields.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            out.print(table(value, list(value[0])))
+        else:
+            shown = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+            out.print(Text(f"{name:<14} {_cut(shown, 2000)}"))
+
+
+def show_passages(passages: Sequence[Mapping[str, Any]]) -> None:
+    """Print passages, best first, each with its source and score."""
+    out = console()
+    if not passages:
+        out.print("nothing found; `ltmc ingest PATH…` or `ltmc store-memory` puts something in")
+    for place, passage in enumerate(passages, start=1):
+        head = Text(f"{place}. {source(passage)}", style="bold")
+        out.print(head.append(f"   {passage['score']:.3f} by {passage['match']}", style="dim"))
+        out.print(Text(_cut(" ".join(str(passage["content"]).split()), 700)), "")
+
+
+def source(passage: Mapping[str, Any]) -> str:
+    """Where a passage stands: name, and its characters from-to."""
+    return f"{passage['file_name']} [{passage['start']}–{passage['end']}]"
+
+
+def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Table:
+    """Records as a table of these columns."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        shown.add_column(column.replace("_", " "), no_wrap=column in ("job_id", "status", "queue"))
+    for row in rows:
+        shown.add_row(*(Text(_cut("" if row.get(name) is None else str(row[name]), 200)) for name in columns))
+    return shown
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def error_console() -> Console:
+    """Standard error as rich sees it: where progress goes, so that a result can be piped."""
+    return Console(stderr=True, highlight=False)

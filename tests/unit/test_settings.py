@@ -1,0 +1,190 @@
+"""V06, V07, V21, V23, V25: variables, their other names, what is refused, and the table of them all."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from api import settings_table
+from ltmc_jobs.errors import Misconfigured
+from ltmc_jobs.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+CODE = sorted(path for folder in ("ltmc_jobs", "workers", "api") for path in (ROOT / folder).rglob("*.py"))
+
+# Variables that are not ours, and are read as every program reads them.
+NOT_OURS: set[str] = {"PYTHONPATH", "NO_COLOR"}
+
+MakeSettings = Callable[..., Settings]
+
+
+def test_v06_paths_stand_in_the_home_unless_absolute(make_settings: MakeSettings, tmp_path: Path) -> None:
+    """V06: DB_PATH and FAISS_INDEX_PATH."""
+    settings = make_settings()
+    assert settings.records_file == settings.home / "ltmc.db"
+    assert settings.vectors_directory == settings.home / "faiss_index"
+    given = make_settings(DB_PATH="sub/my.db", FAISS_INDEX_PATH=tmp_path / "index")
+    assert given.records_file == given.home / "sub" / "my.db"
+    assert given.vectors_directory == tmp_path / "index"
+
+
+def test_a_relative_home_does_not_move_with_the_working_directory(make_settings: MakeSettings, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        settings = make_settings(LTMC_HOME="here")
+    assert settings.home == tmp_path / "here"
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR", "warning"])
+def test_v07_four_log_levels(make_settings: MakeSettings, level: str) -> None:
+    """V07: in any case."""
+    assert make_settings(LOG_LEVEL=level).log_level == level.upper()
+    assert make_settings().log_level == "INFO"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("LOG_LEVEL", "LOUD", "'DEBUG'"),
+        ("HTTP_PORT", "0", "greater than or equal to 1"),
+        ("HTTP_PORT", "http", "integer"),
+        ("LTMC_WORKERS", "none", "integer"),
+        ("ORCHESTRATION_MODE", "partly", "'disabled', 'basic', 'full' or 'debug'"),
+        ("NEO4J_ENABLED", "perhaps", "boolean"),
+        ("LTMC_PROJECT", "../x", "letters"),
+        ("LTMC_WAIT", "46", "45"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_one_line_that_names_it(
+    make_settings: MakeSettings, variable: str, value: str, told: str
+) -> None:
+    """V07 and the others: the variable, what is wrong, what was given."""
+    with pytest.raises(Misconfigured) as refused:
+        make_settings(**{variable: value})
+    message = str(refused.value)
+    assert message.startswith(f"{variable}: ")
+    assert told in message
+    assert value in message
+    assert "\n" not in message
+
+
+def test_v21_neo4j_is_used_when_named_and_not_switched_off(make_settings: MakeSettings) -> None:
+    """V21."""
+    assert not make_settings().graph_is_neo4j
+    named = make_settings(NEO4J_URI="bolt://db:7687", NEO4J_USER="me", NEO4J_PASSWORD="p", NEO4J_DATABASE="d")
+    assert named.graph_is_neo4j
+    assert (named.neo4j_uri, named.neo4j_user, named.neo4j_database) == ("bolt://db:7687", "me", "d")
+    assert named.neo4j_password is not None
+    assert named.neo4j_password.get_secret_value() == "p"
+    assert not make_settings(NEO4J_URI="bolt://db:7687", NEO4J_ENABLED="false").graph_is_neo4j
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "field", "read"),
+    [
+        ("LETTA_WORKER_COUNT", "7", "worker_count", 7),
+        ("LETTA_WORKER_LOG_LEVEL", "ERROR", "log_level", "ERROR"),
+        ("LTMC_LOG_LEVEL", "ERROR", "log_level", "ERROR"),
+        ("LETTA_USE_REDIS_QUEUE", "false", "use_queue", False),
+    ],
+)
+def test_v23_the_originals_names_are_accepted(
+    make_settings: MakeSettings, variable: str, value: str, field: str, read: object
+) -> None:
+    """V23: and ours wins where both are set."""
+    assert getattr(make_settings(**{variable: value}), field) == read
+    assert make_settings(LETTA_WORKER_COUNT=7, LTMC_WORKERS=3).worker_count == 3
+
+
+def test_v23_letta_redis_url_is_the_address(make_settings: MakeSettings) -> None:
+    """V23."""
+    settings = make_settings(LETTA_REDIS_URL="redis://:secret@there:7000/3", REDIS_HOST="elsewhere")
+    assert settings.redis_address() == "redis://:secret@there:7000/3"
+    assert settings.redis_shown() == "redis://there:7000/3"
+    assert not settings.redis_is_embedded
+
+
+def test_no_secret_has_a_default_and_none_is_shown(make_settings: MakeSettings) -> None:
+    """V09, V21: no default password in code."""
+    secrets = [row for row in settings_table.rows() if row.secret]
+    assert {name for row in secrets for name in row.names} >= {"REDIS_PASSWORD", "NEO4J_PASSWORD", "REDIS_URL"}
+    assert all(row.default == "–" for row in secrets)
+    for row in settings_table.rows():
+        assert (
+            row.secret
+            or not re.search(r"PASSWORD|SIGNING_KEY|_TOKEN$|SECRET", row.names[0])
+            or "REQUIRE" in row.names[0]
+        )
+    shown = repr(make_settings(REDIS_PASSWORD="hunter2", REDIS_URL="redis://:hunter2@h/0", LTMC_TOKEN="hunter2"))
+    assert "hunter2" not in shown
+
+
+def test_v25_the_table_is_generated() -> None:
+    """V25: docs/settings.md is what `ltmc settings --markdown` prints."""
+    written = (ROOT / "docs" / "settings.md").read_text()
+    assert written == settings_table.table(), "run `ltmc settings --markdown > docs/settings.md`"
+
+
+def test_v25_every_row_says_what_it_does() -> None:
+    """V25: name, type, default, effect."""
+    for row in settings_table.rows():
+        assert row.effect, row.names
+        assert row.type, row.names
+        assert all(re.fullmatch(r"[A-Z][A-Z0-9_]+", name) for name in row.names)
+
+
+def test_v25_code_reads_no_other_variable() -> None:
+    """V25: nothing beside Settings looks into the environment."""
+    known = {name for row in settings_table.rows() for name in row.names} | NOT_OURS
+    read = [(path.relative_to(ROOT), name) for path in CODE for name in environment_reads(path)]
+    assert [(str(path), name) for path, name in read if name not in known] == []
+
+
+def test_v25_the_scan_sees_every_way_of_reading(tmp_path: Path) -> None:
+    """V25: the check itself can fail."""
+    file = tmp_path / "reads.py"
+    file.write_text(
+        "os.environ['A'], os.environ.get('B'), os.getenv('C'), environ.pop('D'), os.environ.setdefault('E')"
+    )
+    assert list(environment_reads(file)) == ["A", "B", "C", "D", "E"]
+
+
+def test_v25_the_table_names_nothing_that_nobody_reads() -> None:
+    """V25: each setting is used beyond its definition."""
+    used: set[str] = set()
+    for path in CODE:
+        used |= {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+    assert [name for name in Settings.model_fields if name not in used] == []
+
+
+def environment_reads(path: Path) -> Iterator[str]:
+    """The variables that a file reads by name, in any usual way; `?` for a computed name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        found: ast.expr | None = None
+        if isinstance(node, ast.Subscript) and _is_environ(node.value) and isinstance(node.ctx, ast.Load):
+            found = node.slice
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            reads = node.func.attr in ("get", "pop", "setdefault") and _is_environ(node.func.value)
+            found = node.args[0] if node.args and (reads or node.func.attr == "getenv") else None
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getenv":
+            found = node.args[0]
+        if found is not None:
+            yield str(found.value) if isinstance(found, ast.Constant) else "?"
+
+
+def _is_environ(node: ast.expr) -> bool:
+    return (isinstance(node, ast.Attribute) and node.attr in ("environ", "environb")) or (
+        isinstance(node, ast.Name) and node.id == "environ"
+    )
+
+
+def test_secrets_are_secret_types() -> None:
+    """A plain string would be shown by any log line."""
+    for name in ("redis_password", "redis_url", "neo4j_password", "token", "signing_key"):
+        assert "SecretStr" in str(Settings.model_fields[name].annotation)
+    assert "x" not in str(SecretStr("x"))
