@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from redis import Redis
@@ -23,6 +24,7 @@ from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.queues.queue import AsyncJobQueue, JobQueue
 from ltmc_jobs.settings import Settings
 
+SOCKET_SECONDS = 8.0
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "")
 
 
@@ -46,15 +48,15 @@ class Shared:
     def open(cls, settings: Settings) -> Shared:
         """Connect lazily: nothing is sent until the first use. Disabled or Misconfigured say why not."""
         address = checked_address(settings)
-        failures = (RedisConnectionError, RedisTimeoutError, ConnectionResetError)
         # Short, so that a caller hears of a dead server within two seconds.
         backoff = ExponentialBackoff(cap=0.3, base=0.05)
-        connection = Redis.from_url(
-            address, retry=Retry(backoff, 3), retry_on_error=list(failures), socket_connect_timeout=1.0
-        )
-        async_connection = AsyncRedis.from_url(
-            address, retry=AsyncRetry(backoff, 3), retry_on_error=list(failures), socket_connect_timeout=1.0
-        )
+        common: dict[str, Any] = {
+            "retry_on_error": [RedisConnectionError, RedisTimeoutError, ConnectionResetError],
+            "socket_connect_timeout": 1.0,
+            "socket_timeout": SOCKET_SECONDS,
+        }
+        connection = Redis.from_url(address, retry=Retry(backoff, 3), **common)
+        async_connection = AsyncRedis.from_url(address, retry=AsyncRetry(backoff, 3), **common)
         keyring = Keyring.load(settings)
         queue = JobQueue(connection, keyring)
         return cls(

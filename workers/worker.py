@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import redis
 import structlog
+from redis import Redis
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
@@ -59,16 +60,21 @@ def allowed(queues: Iterable[Queue], owns_stores: bool) -> list[Queue]:
 
 def loop(shared: Shared, name: str, queues: list[Queue], *, burst: bool = False) -> None:
     """RQ's own loop over these queues, the first one first."""
+    # A connection of its own: RQ waits for a job far longer than our other answers may take.
+    connection = Redis.from_url(shared.settings.redis_address(), socket_timeout=None)
     worker = SimpleWorker(
-        [rq_queue(shared.redis, queue) for queue in queues],
+        [rq_queue(connection, queue) for queue in queues],
         name=name,
-        connection=shared.redis,
+        connection=connection,
         job_class=Job,
         serializer=JSONSerializer,
         log_job_description=False,
     )
     worker.log_result_lifespan = False
-    worker.work(burst=burst, logging_level="WARNING")
+    try:
+        worker.work(burst=burst, logging_level="WARNING")
+    finally:
+        connection.close()
 
 
 class Heartbeat(threading.Thread):

@@ -12,7 +12,8 @@ from ltmc_jobs.queues.contract import JobInfo, JobStatus, Outcome
 from ltmc_jobs.queues.inspect import ask_state, error_of, read_state, results_key
 
 # A cancelled or lost job may end without a stream entry, so the state is read again this often.
-REREAD_SECONDS = 5.0
+# Well below Shared's SOCKET_SECONDS: a blocking read longer than that would look like a dead server.
+REREAD_SECONDS = 4.0
 
 
 def outcome(connection: Redis, job_id: str, seconds: float) -> Outcome:
