@@ -104,7 +104,7 @@ class Fleet:
             click.echo(f"{member.name}: {error}", err=True)
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else 1
-        except BaseException:  # noqa: BLE001  (whatever it was, this process ends here and not in the parent's loop)
+        except BaseException:  # whatever it was, this process ends here and not in the parent's loop
             traceback.print_exc()
         finally:
             sys.stdout.flush()
