@@ -236,7 +236,7 @@ class Vectors(Protocol):
     def search(
         self, vector: npt.NDArray[np.float32], *, project: str, k: int, conversation_id: str | None = None
     ) -> list[Hit]:
-        """The `k` best visible chunks of a project (and conversation) by cosine, best first; fewer if there are fewer."""
+        """The `k` best visible chunks of a project (and conversation) by cosine, best first; fewer if fewer."""
 
     def fold(self) -> None:
         """Write new snapshots where the tail is long enough, or the file is missing. One writer at a time."""

@@ -146,8 +146,10 @@ class Neo4jGraph:
 
     def _constrain(self, labels: Sequence[str] | set[str]) -> None:
         for label in sorted(set(labels) - self._constrained):
-            with self._driver.session(database=self._database) as session:
-                session.run(_named(_CONSTRAINT, label=label)).consume()
+            statement = _named(_CONSTRAINT, label=label)
+            # A managed transaction: two that declare the same new label, or one that writes it, can deadlock, and
+            # the driver then tries the victim again.
+            self._write(lambda transaction, statement=statement: transaction.run(statement).consume())  # type: ignore[misc]
             self._constrained.add(label)
 
     def _write(self, work: Callable[[ManagedTransaction], T]) -> T:

@@ -54,8 +54,7 @@ class FaissVectors:
         self, directory: Path, records: Records, dimension: int, *, fold_rows: int = 256, fold_share: float = 0.1
     ) -> None:
         self._directory = directory.absolute()
-        self._records = records
-        self._dimension = dimension
+        self._records, self._dimension = records, dimension
         self._fold_rows, self._fold_share = fold_rows, fold_share
         self._lock = threading.Lock()
         self._loaded: dict[str, _Loaded] = {}
@@ -200,8 +199,7 @@ class FaissVectors:
                 # Read again under the lock: another process may have folded before this one got it.
                 if not self._is_due(self._refresh(project)):
                     return
-            noted = self._write(project, directory)
-            if noted is None:
+            if (noted := self._write(project, directory)) is None:
                 return
             self._records.note_snapshot(noted)
             # Whoever has an older file mapped keeps its pages; whoever is about to open it will find the newer.
@@ -239,7 +237,7 @@ def _add(index: faiss.Index, rows: list[VectorRow]) -> None:
 
 
 def _normalised(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    made = np.array(vectors, dtype=np.float32, order="C")
+    made = np.array(vectors, dtype=np.float32, order="C")  # a copy: FAISS normalises in place
     faiss.normalize_L2(made)
     return made
 
@@ -258,10 +256,11 @@ def _nearest(loaded: _Loaded, query: npt.NDArray[np.float32], wanted: int) -> di
 
 
 def _signature(path: Path) -> Signature | None:
-    with contextlib.suppress(OSError):
+    try:
         found = path.stat()
-        return found.st_ino, found.st_size, found.st_mtime_ns
-    return None
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _checksum(path: Path) -> tuple[int, int]:

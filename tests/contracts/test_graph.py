@@ -125,13 +125,14 @@ def test_a_large_merge_is_all_or_nothing(graph: Graph, project: str) -> None:
 
 
 def test_two_writers_may_merge_the_same_new_nodes(graph: Graph, project: str) -> None:
-    """M06: uniqueness holds when several merge the same keys at once."""
+    """M06: uniqueness holds when several merge the same keys at once, under a label that was new until now."""
     before, failed = graph.count(), []
 
     def merge() -> None:
         try:
             for n in range(20):
-                graph.merge([document(project, f"{n:04}")], [related(project, f"{n:04}", "hub")])
+                edge = Edge(project, ("Code_Pattern", f"{n:04}"), "USES", ("Code_Pattern", "hub"))
+                graph.merge([Node(project, "Code_Pattern", f"{n:04}")], [edge])
         except StoreUnavailable as error:
             failed.append(error)
 
