@@ -219,12 +219,11 @@ class FaissVectors:
         unfinished = path.with_name(f"{path.name}.tmp")
         os.close(os.open(unfinished, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
         faiss.write_index(index, str(unfinished))
-        size, crc32 = _checksum(unfinished)
         unfinished.chmod(0o600)
         _sync(unfinished)
         unfinished.rename(path)
         _sync(directory)
-        return Snapshot(project, seq, *stored, int(index.ntotal), size, crc32)
+        return Snapshot(project, seq, *stored, int(index.ntotal), *_checksum(path))
 
 
 def _empty_index(dimension: int) -> faiss.Index:
