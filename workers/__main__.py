@@ -71,13 +71,12 @@ def start(detach: bool) -> None:
 
 def _start_detached(settings: Settings) -> None:
     from workers import supervisor
-    from workers.server import make_private
+    from workers.private_files import make_private, open_log
 
     log = settings.home / "logs" / "platform.log"
     make_private(settings.home)
     make_private(log.parent)
-    with log.open("ab") as output, log.open("rb") as reading:
-        log.chmod(0o600)
+    with open_log(log) as output, log.open("rb") as reading:
         reading.seek(0, 2)
         process = subprocess.Popen(
             [sys.executable, "-m", "workers", "start"],

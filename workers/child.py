@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from workers.backoff import Backoff
+from workers.private_files import open_log
 
 LOG_BYTES = 10_000_000
 Start = Callable[[], "subprocess.Popen[bytes]"]
@@ -75,8 +76,7 @@ def launch(command: list[str], log: Path, group: int) -> subprocess.Popen[bytes]
     """Start a command in a group, with its output at the end of its log."""
     if log.exists() and log.stat().st_size > LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
-    with log.open("ab") as output:
-        log.chmod(0o600)
+    with open_log(log) as output:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=group, umask=0o077
         )

@@ -28,8 +28,8 @@ from ltmc_jobs.registry import Queue
 from ltmc_jobs.settings import Settings
 from workers.backoff import Backoff
 from workers.pools import Pool, fleet
+from workers.private_files import make_private
 from workers.processes import STOP_SECONDS, describe
-from workers.server import make_private
 from workers.signals import STOPPING, Signals
 
 SHARED_MODULES = ("rq", "redis", "workers.worker", "workers.scheduler")
@@ -155,7 +155,8 @@ def holds_stores(settings: Settings, wanted: bool | None) -> bool:
     try:
         installation = Installation(connection, settings.home)
         if wanted:
-            make_private(settings.home)
+            for directory in (settings.home, settings.records_file.parent, settings.vectors_directory):
+                make_private(directory)
             Keyring.make(settings)
             installation.register()
         return installation.owns_stores()

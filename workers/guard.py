@@ -29,6 +29,7 @@ class Guard:
     def group(self) -> int:
         """For `Popen(process_group=…)`."""
         if self._process.poll() is not None:
+            self.close()
             self._process = self._start()
         return self._process.pid
 

@@ -11,7 +11,7 @@ import psutil
 
 from ltmc_jobs.settings import Settings
 from workers import processes
-from workers.server import write_private
+from workers.private_files import write_private
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from ltmc_jobs.secret_files import make_secret
 from ltmc_jobs.settings import Settings
 from workers import ports, processes
 from workers.guard import Guard
+from workers.private_files import make_private, open_log, own, write_private
 
 OLDEST = (6, 2)
 LOOPBACK = "127.0.0.1"
@@ -65,7 +65,7 @@ class EmbeddedServer:
 
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start the process, without waiting; the directory must be owned."""
-        with self.log.open("ab") as log:
+        with open_log(self.log) as log:
             self.process = subprocess.Popen(
                 [str(find_binary()), str(self.configuration)],
                 stdin=subprocess.DEVNULL,
@@ -204,44 +204,6 @@ def ping(settings: Settings, seconds: float = 2.0) -> None:
             client.ping()
     except (redis.RedisError, OSError, ValueError) as error:
         raise QueueUnavailable(f"Redis at {settings.redis_shown()} does not answer: {error}") from None
-
-
-def own(path: Path) -> IO[str]:
-    """Take a lock for as long as the returned file stays open; Misconfigured names the owner."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    lock = os.fdopen(descriptor, "r+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = lock.read().strip() or "unknown"
-        lock.close()
-        raise Misconfigured(f"{path.parent} is in use by pid {holder}; stop that, or set another LTMC_HOME") from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock
-
-
-def make_private(directory: Path) -> None:
-    """Make a directory that only its owner can enter; one that was in use before keeps its rights."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Not one with content: LTMC_HOME=/tmp must not lock everybody else out.
-        if not any(directory.iterdir()):
-            directory.chmod(0o700)
-    except OSError as error:
-        raise Misconfigured(f"{directory} cannot be used: {error.strerror}; set LTMC_HOME to another") from None
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file at once and whole; at no time can another user read it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def command(*words: str) -> bytes:

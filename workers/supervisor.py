@@ -19,9 +19,10 @@ from ltmc_jobs.settings import Settings
 from workers import health, ports, processes
 from workers.child import Child, launch
 from workers.guard import Guard
+from workers.private_files import make_private, own
 from workers.processes import STOP_SECONDS, describe
 from workers.record import Process, Record
-from workers.server import EmbeddedServer, make_private, own, ping
+from workers.server import EmbeddedServer, ping
 from workers.signals import Signals
 
 HEALTHY_SECONDS = 60.0

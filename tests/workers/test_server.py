@@ -19,7 +19,8 @@ from pydantic import SecretStr
 from ltmc_jobs.errors import Misconfigured, QueueUnavailable
 from tests.conftest import MakeSettings, clean_environment, free_port
 from workers import ports, processes
-from workers.server import EmbeddedServer, own, ping, quoted
+from workers.private_files import own
+from workers.server import EmbeddedServer, ping, quoted
 
 KILLED_OWNER = """
 import os, signal
