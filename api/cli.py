@@ -147,9 +147,10 @@ def show_settings(markdown: bool) -> None:
         click.echo(settings_table.table(), nl=False)
         return
     rows = [
-        {"variable": " ".join(row.names), "type": row.type, "default": row.default.strip("`"), "effect": row.effect}
+        {"variable": " ".join(row.names), "type": row.type, "default": row.default, "effect": row.effect}
         for row in settings_table.rows()
     ]
+    rows = [{name: text.replace("`", "") for name, text in row.items()} for row in rows]
     terminal.console().print(terminal.table(rows, ["variable", "type", "default", "effect"]))
 
 

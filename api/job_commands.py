@@ -14,8 +14,6 @@ from ltmc_jobs.queues.queue import reached
 from ltmc_jobs.registry import Queue
 from ltmc_jobs.settings import Settings
 
-COLUMNS = ("job_id", "name", "status", "queue", "enqueued_at", "attempts", "error")
-
 
 @click.group("jobs")
 def jobs() -> None:
@@ -42,8 +40,7 @@ def list_jobs(status: str | None, queue: str | None, limit: int, project: str | 
     elif not found["jobs"]:
         click.echo(f"no jobs in project {session.project}")
     else:
-        rows = [job | {"error": (job.get("error") or {}).get("message")} for job in found["jobs"]]
-        terminal.console().print(terminal.table(rows, COLUMNS))
+        terminal.show_jobs(found["jobs"])
 
 
 @jobs.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
@@ -62,8 +63,20 @@ def show_answer(answer: Answer, *, as_json: bool) -> None:
         click.echo(f"  ltmc job-result {answer.job_id}   waits for its result")
     elif "retrieved_chunks" in answer.result:
         show_passages(answer.result["retrieved_chunks"])
+    elif isinstance(answer.result.get("jobs"), list):
+        show_jobs(answer.result["jobs"])
     else:
         show_fields(answer.result)
+
+
+def show_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
+    """Print jobs, one a line: when they were enqueued in local time, the error in words."""
+    rows = [
+        {**job, "enqueued": _when(job.get("enqueued_at") or job.get("created_at"))}
+        | {"error": (job.get("error") or {}).get("message")}
+        for job in jobs
+    ]
+    console().print(table(rows, ("job_id", "name", "status", "queue", "enqueued", "error")))
 
 
 def show_fields(fields: Mapping[str, Any]) -> None:
@@ -97,10 +110,19 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Table:
     """Records as a table of these columns."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        shown.add_column(column.replace("_", " "), no_wrap=column in ("job_id", "status", "queue"))
+        whole = {"job_id": 36, "status": 8}.get(column)  # an id is there to be copied
+        shown.add_column(column.replace("_", " "), min_width=whole, no_wrap=column not in ("error", "effect"))
     for row in rows:
         shown.add_row(*(Text(_cut("" if row.get(name) is None else str(row[name]), 200)) for name in columns))
     return shown
+
+
+def _when(time: str | None) -> str:
+    if not time:
+        return ""
+    local = datetime.fromisoformat(time).astimezone()
+    today = local.date() == datetime.now().astimezone().date()
+    return local.strftime("%H:%M:%S" if today else "%d %b %H:%M")
 
 
 def _cut(text: str, longest: int) -> str:
