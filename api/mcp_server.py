@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -30,7 +31,7 @@ from api.requests import request_id, session_of, told
 from api.security import BODY_LIMIT
 from ltmc_jobs import __version__, logs, registry
 from ltmc_jobs.client import Answer, Client, Session
-from ltmc_jobs.errors import InvalidArguments, LtmcError, Unavailable, UnknownMethod
+from ltmc_jobs.errors import InvalidArguments, LtmcError, Misconfigured, Unavailable, UnknownMethod
 from ltmc_jobs.queues.contract import Principal, new_job_id
 from ltmc_jobs.registry import Form, Question, Tool
 from ltmc_jobs.settings import Settings
@@ -219,7 +220,7 @@ def serve_stdio(settings: Settings, project: str | None = None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         chosen = Session(project or settings.project).project
-        with _streams_aside():
+        with _streams_aside(), _one_at_a_time(settings.home):
             _ensure_served(settings)
         asyncio.run(_serve_stdio(settings.model_copy(update={"project": chosen})))
     except LtmcError as error:
@@ -228,13 +229,29 @@ def serve_stdio(settings: Settings, project: str | None = None) -> None:
 
 
 def _ensure_served(settings: Settings) -> None:
-    """Start the platform unless it serves; of two at once one starts it, and the other waits here."""
+    """Start the platform unless it serves."""
     platform.ensure_running(settings)
     deadline = time.monotonic() + START_SECONDS
+    # It may be somebody else who is starting it: then the command returns before it is ready.
     while not platform.serves(settings):
         if time.monotonic() > deadline:
             raise Unavailable("the platform runs but serves no calls; ./start_workers.sh status says more")
         time.sleep(0.2)
+
+
+@contextmanager
+def _one_at_a_time(home: Path) -> Iterator[None]:
+    """Of hosts that begin at once, as an editor's do, one starts the platform and the others wait for it."""
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        directory = os.open(home, os.O_RDONLY)  # the lock is on it, so that no file makes an empty home a used one
+    except OSError as error:
+        raise Misconfigured(f"{home} cannot be used: {error.strerror}; set LTMC_HOME to another") from None
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
 
 
 @contextmanager
