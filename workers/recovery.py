@@ -15,6 +15,7 @@ from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
 from ltmc_jobs.queues.producer import rq_queue
+from ltmc_jobs.queues.repair import put_lost_back
 from ltmc_jobs.queues.rq_job import Job
 
 log = structlog.get_logger("ltmc.worker")
@@ -24,10 +25,10 @@ def take_back(connection: Redis, pool: str) -> int:
     """Requeue the jobs of this pool's dead processes on this host; how many there were.
 
     A process is dead when its pid is gone. Of several successors, the one that removes the dead
-    worker's name from RQ's set does the work.
+    worker's name from RQ's set does the work. What it had popped and not yet started comes back too.
     """
     prefix = f"rq:worker:{socket.gethostname()}.{pool}."
-    taken = 0
+    taken, died = 0, False
     names: Any = connection.smembers("rq:workers")
     for name in sorted(member.decode() for member in names):
         if not name.startswith(prefix) or _lives(int(name.removeprefix(prefix))):
@@ -36,9 +37,13 @@ def take_back(connection: Redis, pool: str) -> int:
         if connection.srem("rq:workers", name):
             for queue in fields.get(b"queues", b"").decode().split(","):
                 connection.srem(f"rq:workers:{queue}", name)
+            died = True
             taken += _requeue(connection, name.removeprefix("rq:worker:"), fields.get(b"current_job"))
             connection.delete(name)
-    return taken
+    lost = put_lost_back(connection) if died else []
+    if lost:
+        log.warning("put jobs back that a dead worker had popped", job_ids=lost)
+    return taken + len(lost)
 
 
 def _lives(pid: int) -> bool:

@@ -29,7 +29,7 @@ class ToolCache:
     async def look(
         self, tool: Tool, project: str, arguments: dict[str, Any]
     ) -> tuple[str | None, dict[str, Any] | None]:
-        """The key under which the result belongs, and the entry there: `{job_id, result}`. (None, None): not cacheable."""
+        """The key under which the result belongs, and the entry there, `{job_id, result}`; (None, None): no cache."""
         if tool.cache is None:
             return None, None
         generations: Any = await self._async_connection.mget(

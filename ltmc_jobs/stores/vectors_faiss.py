@@ -172,7 +172,7 @@ class FaissVectors:
         if stored is not None and stored[1] != self._dimension:
             raise ModelMismatch(
                 f"The stored vectors are {stored[0]} with {stored[1]} numbers, the model in use makes "
-                f"{self._dimension}: run `ltmc reindex`, or set EMBEDDING_MODEL back to {stored[0]}"
+                f"{self._dimension}: set EMBEDDING_MODEL back to {stored[0]}, or give the new one its own LTMC_HOME"
             )
 
     def _open(self, noted: Snapshot) -> faiss.Index | None:
