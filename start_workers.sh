@@ -39,5 +39,13 @@ case "${1:-start}" in
 esac
 [ $# -gt 0 ] || set -- start
 
+# What was never installed does not run: no reason to install it now.
+if [ ! -d .venv ]; then
+    case "$1" in
+        stop) echo "not running"; exit 0 ;;
+        status) echo "not running, and not installed yet; start it with ./start_workers.sh"; exit 3 ;;
+    esac
+fi
+
 deploy/setup.sh
 exec .venv/bin/python -m workers "$@"

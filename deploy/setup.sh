@@ -137,24 +137,22 @@ install_torch() {
     esac
     if [ "$torch" = cuda ] || [ "$(uname -s)" = Darwin ]; then
         install -r requirements-torch.txt || without_torch "they could not be installed"
-    elif ! torch_by_uv && ! torch_by_pip; then
+    elif ! torch_as_cpu_build && ! torch_without_cuda; then
         without_torch "only builds with several GB of CUDA libraries are to be had from here"
     fi
 }
 
-torch_by_uv() {
+torch_as_cpu_build() {
     [ -x "$venv/bin/uv" ] || return 1
     # Where the index of CPU builds is out of reach, that should be known in seconds.
-    UV_HTTP_RETRIES=0 "$venv/bin/uv" pip install --python "$python" --quiet --torch-backend=cpu \
-        -r requirements-torch.txt 2>/dev/null
+    UV_HTTP_RETRIES=0 install --torch-backend=cpu -r requirements-torch.txt 2>/dev/null
 }
 
-torch_by_pip() {
-    pip_install --quiet --dry-run --report - -r requirements-torch.txt 2>/dev/null | "$python" -c '
-import json, re, sys
-names = [item["metadata"]["name"].lower() for item in json.load(sys.stdin)["install"]]
-sys.exit(any(re.match("nvidia|cuda|triton|pytorch-triton", name) for name in names))' 2>/dev/null || return 1
-    pip_install -r requirements-torch.txt
+# A mirror, a folder of wheels or another kind of machine may hold a build without CUDA: ask what would come.
+torch_without_cuda() {
+    local plan
+    plan=$(quiet="" install --dry-run -r requirements-torch.txt 2>&1) || return 1
+    ! printf '%s\n' "$plan" | grep -qiE '(^|[ +])(nvidia|cuda|triton)' && install -r requirements-torch.txt
 }
 
 without_torch() {
