@@ -19,7 +19,8 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
     "cache": ("string", "TOOL_CACHE_DEFAULT_TTL", "one per tool, arguments and topic generation"),
     "probe": ("string", "15 s", "one per probing process"),
     "heartbeat": ("zset", "12 s", "one per queue: living worker processes by their last beat"),
-    "agent": ("zset", "2 × the agent window", "one per project: agents by when they were last heard of"),
+    "agent": ("zset", "2 min", "one per project: agents by when they were last heard of"),
+    "projects": ("set", "2 min", "one: projects with agents heard of lately"),
     "ticket": ("string", "10 min", "one per dashboard link not yet opened"),
     "refused": ("list", "7 days", "the newest 100 jobs that were refused"),
 }

@@ -14,6 +14,7 @@ import redis
 from pydantic import AliasChoices
 
 from ltmc_jobs.settings import Settings
+from tests.leaks import leaked
 from workers.server import EmbeddedServer
 
 MakeSettings = Callable[..., Settings]
@@ -84,12 +85,13 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedS
 
 
 @pytest.fixture
-def redis_url(redis_server: EmbeddedServer) -> str:
-    """The private server's address, with credentials; empty at the start of every test."""
+def redis_url(redis_server: EmbeddedServer) -> Iterator[str]:
+    """The private server's address, with credentials; empty at the start of every test, no key leaked at its end."""
     address = redis_server.settings.redis_address()
     with redis.Redis.from_url(address) as client:
         client.flushall()
-    return address
+        yield address
+        assert leaked(client) == []
 
 
 @pytest.fixture

@@ -133,10 +133,12 @@ def workers(stores: bool | None, scheduler: bool) -> None:
 
     On a host without the memory's files they take only jobs that need none of them.
     """
+    from ltmc_jobs.queues.envelope import Keyring
     from workers.fleet import Fleet, holds_stores
 
     settings = _with_redis()
     with_stores = holds_stores(settings, stores)
+    Keyring.load(settings)  # without it every worker would end, again and again
     click.echo(f"workers {'with' if with_stores else 'without'} stores, against {settings.redis_shown()}", err=True)
     Fleet(settings, with_stores=with_stores, with_scheduler=scheduler).run()
 

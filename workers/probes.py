@@ -38,7 +38,8 @@ class Probes(threading.Thread):
 
     def stop(self) -> None:
         self._stopping.set()
-        self.join()
+        if self.is_alive():
+            self.join()
 
 
 def publish(services: Services) -> dict[str, Any]:

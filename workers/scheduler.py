@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from rq.serializers import JSONSerializer
 from rq_scheduler import Scheduler as RqScheduler
 
 from ltmc_jobs import logs
@@ -66,12 +65,10 @@ def run(settings: Settings) -> None:
         )
         scheduler.every(seconds, spec)
     probes = Probes(services)
-    probes.start()
+    if services.shared.installation.owns_stores():  # elsewhere, a look would make an empty memory and praise it
+        probes.start()
     try:
         scheduler.run()
     finally:
         probes.stop()
         services.close()
-
-
-__all__ = ["JSONSerializer", "Scheduler", "run"]

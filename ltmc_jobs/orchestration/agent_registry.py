@@ -25,14 +25,14 @@ class AgentRegistry:
         pipeline.zadd(name, {agent_id: now})
         pipeline.zremrangebyscore(name, "-inf", now - ACTIVE_SECONDS)
         pipeline.expire(name, 2 * ACTIVE_SECONDS)
-        pipeline.sadd(keys.key(keys.INSTALLATION, "agent", "projects"), project)
-        pipeline.expire(keys.key(keys.INSTALLATION, "agent", "projects"), 2 * ACTIVE_SECONDS)
+        pipeline.sadd(keys.key(keys.INSTALLATION, "projects"), project)
+        pipeline.expire(keys.key(keys.INSTALLATION, "projects"), 2 * ACTIVE_SECONDS)
         pipeline.execute()
 
     def active(self) -> int:
         """Agents heard of in the last minute, over all projects."""
         since = self._now() - ACTIVE_SECONDS
-        projects: Any = self._connection.smembers(keys.key(keys.INSTALLATION, "agent", "projects"))
+        projects: Any = self._connection.smembers(keys.key(keys.INSTALLATION, "projects"))
         pipeline = self._connection.pipeline(transaction=False)
         for project in projects:
             pipeline.zcount(keys.key(project.decode(), "agent"), since, "+inf")

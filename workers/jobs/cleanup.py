@@ -21,10 +21,11 @@ log = structlog.get_logger("ltmc.jobs")
 def resume_unfinished(services: Services) -> dict[str, Any]:
     """Enqueue anew what remains for versions that stopped between recorded and linked."""
     unfinished = services.tiers.records.unfinished(older_than_seconds=UNFINISHED_SECONDS)
-    return {"resumed": sum(_resume(services, version) for version in unfinished)}
+    return {"resumed": sum(resume(services, version) for version in unfinished)}
 
 
-def _resume(services: Services, version: Version) -> bool:
+def resume(services: Services, version: Version) -> bool:
+    """Enqueue what remains for a version, unless it is on its way; whether it was."""
     chunks = services.tiers.records.version_chunks(version.resource_id, version.version)
     for attempt in range(ATTEMPTS):
         remaining = following(
