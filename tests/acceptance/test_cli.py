@@ -60,22 +60,20 @@ def test_store_and_retrieve(platform: Platform, tmp_path: Path) -> None:
     """Content by option, by standard input and from a file."""
     (tmp_path / "c.md").write_text("Cedar smells of pencils.")
     common = ("--project", "cli", "--wait-for", "searchable", "--wait", 45)
-    stored = printed(
-        platform.ltmc("store-memory", "--file-name", "a.md", "--content", "Ash burns while green.", *common)
-    )
+    stored = printed(platform.ltmc("store-memory", "--file-name", "a.md", "--content", ASH, *common))
     assert stored["success"] is True
     assert stored["state"] == "searchable"
     printed(platform.ltmc("store-memory", "--file-name", "b.md", "--content", "-", *common, stdin="Birch peels.\n"))
     printed(platform.ltmc("store-memory", "--file-name", "c.md", "--content", f"@{tmp_path}/c.md", *common))
     printed(platform.ltmc("store-memory", "--file-name", "d.md", "--content", "@@home in the woods", *common))
     for query, content in (
-        ("which wood burns before it is dry", ASH),
-        ("birch bark", "Birch peels.\n"),
-        ("@home", "@home in the woods"),
+        ("Does ash burn while green?", ASH),
+        ("Does the birch peel?", "Birch peels.\n"),
+        ("Who is at home in the woods?", "@home in the woods"),
     ):
         found = printed(platform.ltmc("retrieve-memory", query, "--top-k", 1, "--project", "cli"))
         assert [passage["content"] for passage in found["retrieved_chunks"]] == [content]
-    named = printed(platform.ltmc("retrieve-memory", "--query", "a scent", "--project", "cli"))
+    named = printed(platform.ltmc("retrieve-memory", "--query", "What does cedar smell of?", "--project", "cli"))
     assert named["retrieved_chunks"][0]["file_name"] == "c.md"
 
 
@@ -198,3 +196,13 @@ def test_settings_are_listed(platform: Platform) -> None:
     assert shown.returncode == 0
     assert "LTMC_HOME" in shown.stdout
     assert platform.ltmc("settings", "--markdown").stdout.startswith("# Settings\n")
+
+
+def test_v06_everything_in_the_home_is_for_its_owner_alone(platform: Platform, tmp_path: Path) -> None:
+    """V06: whatever the umask; what the command line writes too."""
+    (tmp_path / "a.md").write_text("words")
+    assert platform.ltmc("ingest", tmp_path / "a.md", "--project", "rights").returncode == 0
+    opened = [path for path in platform.home.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o077]
+    assert opened == []
+    assert (platform.home / "ltmc.db").is_file()
+    assert (platform.home / "faiss_index").is_dir()
