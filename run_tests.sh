@@ -22,7 +22,7 @@ step() {
 step "lint" ruff check .
 step "format" ruff format --check .
 step "types" mypy --strict ltmc_jobs workers api
-step "imports" lint-imports
+step "imports" lint-imports --no-logo
 step "tests" python -m pytest "$@"
 
 if [ -n "$failed" ]; then

@@ -39,9 +39,7 @@ def pip_settings() -> dict[str, str]:
 def uv_settings(settings: dict[str, str]) -> dict[str, str]:
     """The same in uv's words; a variable that the user has set for uv stays."""
     wanted = {
-        variable: joint.join(settings[name].split())
-        for name, (variable, joint) in NAMES.items()
-        if settings.get(name)
+        variable: joint.join(settings[name].split()) for name, (variable, joint) in NAMES.items() if settings.get(name)
     }
     if "UV_INDEX" in wanted:
         wanted["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip does; the locks' hashes guard what comes
