@@ -60,9 +60,10 @@ def test_no_request_blocks_the_loop(detector: Detector, settings: Settings, capl
         loop = asyncio.get_running_loop()
         app = create_app(settings)
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-        async with app.router.lifespan_context(app), httpx.AsyncClient(
-            transport=transport, base_url="http://localhost", timeout=30
-        ) as client:
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=30) as client,
+        ):
             store = {"file_name": "a.md", "content": "x"}
             body = {"jsonrpc": "2.0", "id": 1, "method": "store_memory", "params": store}
             await client.get("/tools")

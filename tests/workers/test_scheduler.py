@@ -101,5 +101,3 @@ def test_a_version_that_stopped_on_its_way_goes_on(
     fleet.stop()
     services.tiers.close()
     records.close()
-
-
