@@ -58,8 +58,7 @@ class Executor:
     def _enqueue_following(self, services: Services, result: Any) -> Any:
         if not services.following:
             return result
-        for specs in services.following.values():
-            services.shared.queue.enqueue_many(specs)
+        services.shared.queue.enqueue_many([spec for specs in services.following.values() for spec in specs])
         return result | {"jobs": {name: specs[-1].id for name, specs in services.following.items()}}
 
     def _tell_caches(self, call: Call, result: Any) -> None:
@@ -101,4 +100,9 @@ def _function(path: str) -> Callable[..., Any]:
 
 
 def _as_json(result: Any) -> Any:
-    return TypeAdapter(type(result)).dump_python(result, mode="json") if is_dataclass(result) else result
+    return _adapter(type(result)).dump_python(result, mode="json") if is_dataclass(type(result)) else result
+
+
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-from redis import Redis
+from redis import Redis, WatchError
 from rq import Queue as RqQueue
 from rq import Retry
 from rq.exceptions import DuplicateJobError
@@ -30,13 +31,11 @@ def rq_queue(connection: Redis, name: str) -> RqQueue:
 
 def enqueue(connection: Redis, keys: Keyring, spec: JobSpec) -> JobRef:
     """Put a job into its queue; the same id again changes nothing."""
-    queue = rq_queue(connection, spec.kind.queue)
-    if Job.exists(spec.id, connection=connection):
+    # RQ checks uniqueness in one step, but only for jobs without dependencies.
+    if spec.depends_on and Job.exists(spec.id, connection=connection):
         return JobRef(spec.id, spec.kind.queue, created=False)
-    job = _build(queue, spec, _payload(spec, keys))
+    queue, job = _build(connection, keys, spec)
     try:
-        # RQ checks uniqueness in one step only for jobs without dependencies; following jobs, which have them,
-        # are enqueued by the one worker that runs their parent.
         queue.enqueue_job(job, unique=not spec.depends_on)
     except DuplicateJobError:
         return JobRef(spec.id, spec.kind.queue, created=False)
@@ -44,14 +43,40 @@ def enqueue(connection: Redis, keys: Keyring, spec: JobSpec) -> JobRef:
 
 
 def enqueue_many(connection: Redis, keys: Keyring, specs: Sequence[JobSpec]) -> list[JobRef]:
-    """Enqueue in order, so that a job may depend on an earlier one of the same list."""
+    """Enqueue in order, so that a job may depend on an earlier one of the same list: all at once, or none."""
+    ids = {spec.id for spec in specs}
+    if len(ids) < len(specs) or any(not ids.issuperset(spec.depends_on) for spec in specs):
+        return [enqueue(connection, keys, spec) for spec in specs]
+    built = [_build(connection, keys, spec) for spec in specs]
+    with connection.pipeline() as pipeline:
+        # Watched, so that of two that enqueue the same job at once one sees the other's.
+        pipeline.watch(*(job.key for _, job in built))  # type: ignore[no-untyped-call]
+        if specs and not pipeline.exists(*(job.key for _, job in built)):
+            pipeline.multi()
+            for spec, (queue, job) in zip(specs, built, strict=True):
+                _put(queue, job, pipeline, waits=bool(spec.depends_on))
+            with suppress(WatchError):
+                pipeline.execute()
+                return [JobRef(spec.id, spec.kind.queue) for spec in specs]
     return [enqueue(connection, keys, spec) for spec in specs]
 
 
-def _build(queue: RqQueue, spec: JobSpec, envelope: dict[str, Any]) -> Job:
+def _put(queue: RqQueue, job: Job, pipeline: Any, *, waits: bool) -> None:
+    """What RQ does for a job, less its question whether the dependencies have ended: they begin with this pipeline."""
+    if not waits:
+        queue.enqueue_job(job, pipeline=pipeline)
+        return
+    pipeline.sadd(queue.redis_queues_keys, queue.key)
+    job.set_status(RqStatus.DEFERRED, pipeline=pipeline)
+    job.register_dependency(pipeline=pipeline)
+    job.save(pipeline=pipeline)
+
+
+def _build(connection: Redis, keys: Keyring, spec: JobSpec) -> tuple[RqQueue, Job]:
+    queue = rq_queue(connection, spec.kind.queue)
     job = queue.create_job(
         spec.kind.path,
-        args=(envelope,),
+        args=(_payload(spec, keys),),
         job_id=spec.id,
         status=RqStatus.QUEUED,
         timeout=spec.kind.timeout_seconds,
@@ -63,7 +88,7 @@ def _build(queue: RqQueue, spec: JobSpec, envelope: dict[str, Any]) -> Job:
         meta={"name": spec.kind.name, "project": spec.project, "trace_id": spec.trace_id or spec.id},
     )
     assert isinstance(job, Job)
-    return job
+    return queue, job
 
 
 def describe(spec: JobSpec) -> str:
