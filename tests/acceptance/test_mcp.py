@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -214,16 +214,9 @@ async def test_a_project_sees_nothing_of_another(platform: Platform) -> None:
         assert (await other("job_list", {}))["jobs"] != (await call("job_list", {}))["jobs"]
 
 
-@pytest.fixture
-def idle(tmp_path: Path) -> Iterator[Platform]:
-    """A platform that nobody has started."""
-    found = Platform.at(tmp_path / "home")
-    yield found
-    found.workers("stop", check=False)
-
-
-def test_ltmc_mcp_starts_the_platform_when_none_runs(idle: Platform) -> None:
+def test_ltmc_mcp_starts_the_platform_when_none_runs(own_platform: Callable[..., Platform]) -> None:
     """Two hosts at once: one starts it, the other waits; stdout stays the protocol's, and the platform goes on."""
+    idle = own_platform()
     asked = "".join(json.dumps(message) + "\n" for message in HANDSHAKE)
     with raw(idle) as first, raw(idle) as second:
         for host in (first, second):
@@ -239,11 +232,9 @@ def test_ltmc_mcp_starts_the_platform_when_none_runs(idle: Platform) -> None:
     wait_until(lambda: httpx.get(f"{idle.url}/health").json()["status"] == "healthy")
 
 
-def test_a_platform_that_cannot_start_is_one_line(idle: Platform) -> None:
+def test_a_platform_that_cannot_start_is_one_line(own_platform: Callable[..., Platform]) -> None:
     """Exit code 1, nothing on stdout, and the last line on stderr says what is wrong."""
-    idle.env["HTTP_PORT"] = "1"  # nobody but root may listen there, and the next line says so to root as well
-    idle.env["REDIS_ENABLED"] = "false"
-    done = idle.ltmc("mcp", check=False)
+    done = own_platform(REDIS_URL="redis://127.0.0.1:1/0").ltmc("mcp")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1].startswith("ltmc mcp: ")
     assert "Traceback" not in done.stderr

@@ -232,7 +232,7 @@ async def test_a_waiting_call_tells_its_progress(host: McpClient, monkeypatch: p
     await host.call_tool("dawdle", {"seconds": 0.8}, progress_callback=hear)
     assert len(told) >= 3
     assert [number for number, _ in told] == sorted(number for number, _ in told)
-    assert told[-1][1] == "started half of it"
+    assert "started half of it" in [words for _, words in told]
     heard = len(told)
     await asyncio.sleep(0.3)
     assert len(told) == heard
