@@ -100,7 +100,8 @@ def _function(path: str) -> Callable[..., Any]:
 
 
 def _as_json(result: Any) -> Any:
-    return _adapter(type(result)).dump_python(result, mode="json") if is_dataclass(type(result)) else result
+    kind: Any = type(result)
+    return _adapter(kind).dump_python(result, mode="json") if is_dataclass(kind) else result
 
 
 @cache
