@@ -83,7 +83,8 @@ def test_d06_the_lock_holds_what_is_declared() -> None:
 def test_pip_settings_become_those_of_uv(tmp_path: Path) -> None:
     """A mirror, a certificate, a proxy: said once, to pip."""
     file = tmp_path / "pip.conf"
-    file.write_text(f"[global]\nindex-url = https://mirror.example/simple\nfind-links = {tmp_path}\n  https://wheels.example/ /not/there\n")
+    links = f"{tmp_path}\n  https://wheels.example/ /not/there"
+    file.write_text(f"[global]\nindex-url = https://mirror.example/simple\nfind-links = {links}\n")
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PIP_CONFIG_FILE": str(file)}
     environment |= {"PIP_CERT": "/c.pem", "PIP_INDEX_URL": "https://nearer.example/simple", "UV_HTTP_TIMEOUT": "7"}
     command = [sys.executable, str(ROOT / "deploy" / "pip_settings.py")]
