@@ -167,6 +167,12 @@ class Client:
         )
         return {"jobs": [info.as_dict() for info in found], "count": len(found)}
 
+    async def queues(self) -> dict[str, Any]:
+        """Per queue: jobs by state, the age of the oldest that waits, living workers; of all projects together."""
+        counted = await self.shared.async_queue.counts()
+        live = await asyncio.to_thread(reached, self.shared.heartbeats.live, list(counted))
+        return {"queues": {name: states | {"workers": live[name]} for name, states in counted.items()}}
+
     async def no_worker_reason(self, queue: str) -> str | None:
         """Why a job in this queue will not start by itself; None while a worker lives."""
         if time.monotonic() > self._live_until:

@@ -113,6 +113,15 @@ class Settings(BaseSettings):
     embedding_backend: Literal["auto", "openvino", "sentence-transformers"] = Field(
         "auto", validation_alias="EMBEDDING_BACKEND", description="What runs the model; auto: the fastest faithful one"
     )
+    records_url: str = Field(
+        "sqlite:", validation_alias="RECORDS_URL", description="Backend of the records, by scheme; sqlite: is DB_PATH"
+    )
+    vectors_url: str = Field(
+        "faiss:", validation_alias="VECTORS_URL", description="Backend of the index, by scheme; faiss: FAISS_INDEX_PATH"
+    )
+    graph_url: str | None = Field(
+        None, validation_alias="GRAPH_URL", description="Backend of the graph, by scheme; unset: NEO4J_URI, else sqlite:"
+    )
     neo4j_enabled: bool = Field(
         True, validation_alias="NEO4J_ENABLED", description="false: the graph stays in SQLite even with NEO4J_URI"
     )
@@ -200,8 +209,10 @@ class Settings(BaseSettings):
         return self.redis_enabled and self.redis_url is None and self.redis_host is None
 
     @property
-    def graph_is_neo4j(self) -> bool:
-        return self.neo4j_enabled and self.neo4j_uri is not None
+    def graph_address(self) -> str:
+        """Where the graph is; its scheme names the backend."""
+        neo4j = self.neo4j_uri if self.neo4j_enabled else None
+        return self.graph_url or neo4j or "sqlite:"
 
     @property
     def http_url(self) -> str:

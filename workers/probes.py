@@ -53,7 +53,7 @@ def publish(services: Services) -> dict[str, Any]:
 def probe(services: Services) -> dict[str, Any]:
     """Ask each store once: status, latency in ms, and its counts."""
     tiers = services.tiers
-    backend = "neo4j" if services.shared.settings.graph_is_neo4j else "sqlite"
+    backend = services.shared.settings.graph_address.partition(":")[0]
     return {
         "database": _asked(lambda: tiers.records.check(), lambda: tiers.records.count()),
         "vector_store": _asked(lambda: tiers.vectors.check(), lambda: {"vectors": tiers.vectors.count()}),

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from neo4j import GraphDatabase, ManagedTransaction, NotificationMinimumSeverity
 from neo4j.exceptions import ConstraintError, DriverError, Neo4jError
 
-from ltmc_jobs.errors import InvalidArguments, StoreUnavailable
+from ltmc_jobs.errors import InvalidArguments, Misconfigured, StoreUnavailable
+from ltmc_jobs.settings import Settings
 from ltmc_jobs.stores.contracts import Edge, Node, check_graph_name
 
 LABELS = ("Document", "Chunk", "Message")
@@ -159,6 +160,16 @@ class Neo4jGraph:
     def _read(self, statement: str, **values: Any) -> list[dict[str, Any]]:
         with _reported(), self._driver.session(database=self._database) as session:
             return session.execute_read(lambda transaction: transaction.run(statement, values).data())
+
+
+def from_settings(settings: Settings) -> Neo4jGraph:
+    """The graph in the server that GRAPH_URL or NEO4J_URI names; Misconfigured without a password."""
+    if settings.neo4j_password is None:
+        raise Misconfigured("a Neo4j is set and NEO4J_PASSWORD is not: set it, or unset NEO4J_URI and GRAPH_URL")
+    password = settings.neo4j_password.get_secret_value()
+    return Neo4jGraph(
+        settings.graph_address, user=settings.neo4j_user, password=password, database=settings.neo4j_database
+    )
 
 
 def _named(statement: str, **names: str) -> str:

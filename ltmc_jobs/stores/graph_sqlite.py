@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ltmc_jobs.settings import Settings
 from ltmc_jobs.stores.contracts import Edge, Node, check_graph_name
 from ltmc_jobs.stores.sqlite_file import SqliteFile
 
@@ -107,6 +108,11 @@ class SqliteGraph:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def from_settings(settings: Settings) -> SqliteGraph:
+    """The graph beside the records."""
+    return SqliteGraph(settings.records_file)
 
 
 def _json(value: object) -> str:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sqlite_utils import Database
 
 from ltmc_jobs.errors import ModelMismatch, NotFound
+from ltmc_jobs.settings import Settings
 from ltmc_jobs.stores import records_sql as sql
 from ltmc_jobs.stores.contracts import Chunk, ChunkText, Hit, Snapshot, VectorRow, Version
 from ltmc_jobs.stores.schema import STEPS
@@ -188,6 +189,11 @@ class SqliteRecords:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def from_settings(settings: Settings) -> SqliteRecords:
+    """The records in DB_PATH."""
+    return SqliteRecords(settings.records_file)
 
 
 def _now(seconds: float = 0.0) -> str:

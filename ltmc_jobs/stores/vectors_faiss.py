@@ -6,11 +6,8 @@ the file that counts, with its length and checksum, so that a missing or damaged
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import threading
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ltmc_jobs.errors import InvalidArguments, ModelMismatch, StoreUnavailable
-from ltmc_jobs.settings import PROJECT_PATTERN
+from ltmc_jobs.settings import PROJECT_PATTERN, Settings
 from ltmc_jobs.stores.contracts import Hit, Records, Snapshot, VectorRow
+from ltmc_jobs.stores.snapshot_file import Signature, checksum, make_private, signature_of, sync, writer
 
 PAGE_ROWS = 4096  # vectors read at once: 6 MB at 384 dimensions
-
-Signature = tuple[int, int, int]  # inode, length, time of change: another one is another file
 
 
 @dataclass(slots=True)
@@ -103,7 +99,7 @@ class FaissVectors:
     def check(self) -> None:
         """Raise if a snapshot that should be there is missing or unreadable."""
         for project, noted in self._records.snapshots().items():
-            signature = _signature(self._file(noted))
+            signature = signature_of(self._file(noted))
             loaded = self._loaded.get(project)
             # A checksum takes too long for a probe: a file of the right length is believed until it is loaded.
             known_bad = loaded is not None and loaded.damaged and (loaded.noted, loaded.signature) == (noted, signature)
@@ -133,7 +129,7 @@ class FaissVectors:
         """What this process holds of a project, brought up to the newest file and row."""
         noted = self._noted(project)
         loaded = self._loaded.get(project)
-        signature = _signature(self._file(noted)) if noted else None
+        signature = signature_of(self._file(noted)) if noted else None
         if loaded is None or (loaded.noted, loaded.signature) != (noted, signature):
             self._check_rows_fit()
             snapshot = self._open(noted) if noted else None
@@ -182,7 +178,7 @@ class FaissVectors:
             return None
         try:
             # Compared before mapping: reading past the end of a mapped file kills the process.
-            if _checksum(path) != (noted.size_bytes, noted.crc32):
+            if checksum(path) != (noted.size_bytes, noted.crc32):
                 return None
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except (OSError, RuntimeError):
@@ -191,8 +187,8 @@ class FaissVectors:
 
     def _fold_project(self, project: str) -> None:
         directory = self._project_directory(project)
-        _make_private(directory)
-        with _writer(directory) as alone:
+        make_private(directory)
+        with writer(directory) as alone:
             if not alone:
                 return  # another process is writing just this
             with self._lock:
@@ -220,10 +216,15 @@ class FaissVectors:
         os.close(os.open(unfinished, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
         faiss.write_index(index, str(unfinished))
         unfinished.chmod(0o600)
-        _sync(unfinished)
+        sync(unfinished)
         unfinished.rename(path)
-        _sync(directory)
-        return Snapshot(project, seq, *stored, int(index.ntotal), *_checksum(path))
+        sync(directory)
+        return Snapshot(project, seq, *stored, int(index.ntotal), *checksum(path))
+
+
+def from_settings(settings: Settings, records: Records, dimension: int) -> FaissVectors:
+    """The index in FAISS_INDEX_PATH."""
+    return FaissVectors(settings.vectors_directory, records, dimension)
 
 
 def _empty_index(dimension: int) -> faiss.Index:
@@ -252,48 +253,3 @@ def _nearest(loaded: _Loaded, query: npt.NDArray[np.float32], wanted: int) -> di
         scores, ids = index.search(query, min(wanted, int(index.ntotal)))
         found |= {int(i): float(score) for i, score in zip(ids[0], scores[0], strict=True) if i >= 0}
     return dict(sorted(found.items(), key=lambda hit: (-hit[1], hit[0]))[:wanted])
-
-
-def _signature(path: Path) -> Signature | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _checksum(path: Path) -> tuple[int, int]:
-    """Length and CRC-32 of a file; at 1 GB/s and more, once for each new file."""
-    crc32 = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            crc32 = zlib.crc32(block, crc32)
-        return file.tell(), crc32
-
-
-def _make_private(directory: Path) -> None:
-    for missing in [path for path in (directory, *directory.parents) if not path.exists()][::-1]:
-        missing.mkdir(exist_ok=True)
-        missing.chmod(0o700)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _writer(directory: Path) -> Iterator[bool]:
-    """Whether this process may write; the kernel takes the lock back from one that dies."""
-    descriptor = os.open(directory / "writer.lock", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        alone = False
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            alone = True
-        yield alone
-    finally:
-        os.close(descriptor)

@@ -75,13 +75,13 @@ def test_a_wrong_value_is_refused_in_one_line_that_names_it(
 
 def test_v21_neo4j_is_used_when_named_and_not_switched_off(make_settings: MakeSettings) -> None:
     """V21."""
-    assert not make_settings().graph_is_neo4j
+    assert make_settings().graph_address == "sqlite:"
     named = make_settings(NEO4J_URI="bolt://db:7687", NEO4J_USER="me", NEO4J_PASSWORD="p", NEO4J_DATABASE="d")
-    assert named.graph_is_neo4j
+    assert named.graph_address == "bolt://db:7687"
     assert (named.neo4j_uri, named.neo4j_user, named.neo4j_database) == ("bolt://db:7687", "me", "d")
     assert named.neo4j_password is not None
     assert named.neo4j_password.get_secret_value() == "p"
-    assert not make_settings(NEO4J_URI="bolt://db:7687", NEO4J_ENABLED="false").graph_is_neo4j
+    assert make_settings(NEO4J_URI="bolt://db:7687", NEO4J_ENABLED="false").graph_address == "sqlite:"
 
 
 @pytest.mark.parametrize(
