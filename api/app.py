@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import redis
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, Response
@@ -22,38 +22,46 @@ from api.requests import request_id, told
 from api.security import Guard, needs_token
 from ltmc_jobs import __version__
 from ltmc_jobs.client import Client
-from ltmc_jobs.errors import InvalidArguments, InvalidCall, LtmcError, NotFound
+from ltmc_jobs.errors import Disabled, InvalidArguments, InvalidCall, LtmcError, NotFound
 from ltmc_jobs.metrics import Metrics
 from ltmc_jobs.queues.queue import reached
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 
 FLUSH_SECONDS = 1.0
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")  # callers may make up others
+NO_REDIS = "Redis is switched off (REDIS_ENABLED=false), and this needs it"
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application; it connects when it starts."""
-    shared = Shared.open(settings)
-    client = Client(shared)
-    mcp = mcp_server.mount(lambda: client, settings)
+    """The application; it connects when it starts, and not at all without Redis."""
+    shared = Shared.open(settings) if settings.redis_enabled else None
+    client = Client(shared) if shared else None
+    looking = health.Health(settings)
+
+    def client_of() -> Client:
+        if client is None:
+            raise Disabled(NO_REDIS)
+        return client
+
+    mcp = mcp_server.mount(client_of, settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        flushing = asyncio.create_task(_flush(shared.metrics))
-        async with mcp.running():
+        async with mcp.running(), _flushing(shared.metrics) if shared else contextlib.nullcontext():
             yield
-        flushing.cancel()
-        with contextlib.suppress(redis.RedisError):
-            await asyncio.to_thread(shared.metrics.flush)
-        await shared.aclose()
+        looking.close()
+        if shared:
+            await shared.aclose()
 
     app = FastAPI(title="LTMC Jobs", version=__version__, description=__doc__ or "", lifespan=lifespan)
-    app.include_router(jsonrpc.router(lambda: client, settings.project))
-    app.include_router(rest.router(lambda: client, settings.project))
-    _add_status(app, shared)
+    routers = [jsonrpc.router(client_of, settings.project), rest.router(client_of, settings.project)]
+    routers.append(_status(settings, shared, looking))
+    routers[-1].add_api_route("/", _index(app, routers), summary="What is served where", tags=["status"])
+    for router in routers:
+        app.include_router(router)
     app.mount("/rq", proxy.Proxy(settings))
     app.router.routes.extend(mcp.routes)
-    app.add_exception_handler(Exception, _answer_error)
     for kind in (LtmcError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _answer_error)
     app.add_middleware(Guard, settings=settings)
@@ -61,32 +69,45 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.allowed_origins, allow_methods=["*"], allow_headers=["*"]
         )
-    app.add_middleware(Counted, metrics=shared.metrics)
+    if shared:
+        app.add_middleware(Counted, metrics=shared.metrics)
     return app
 
 
-def _add_status(app: FastAPI, shared: Shared) -> None:
-    @app.get("/", summary="What is served where", tags=["status"])
-    async def index() -> dict[str, Any]:
-        listed = [
-            {"path": route.path, "methods": sorted(getattr(route, "methods", None) or ["*"])}  # type: ignore[attr-defined]
-            for route in app.routes
-        ]
-        return {"name": app.title, "version": app.version, "endpoints": listed}
+def _status(settings: Settings, shared: Shared | None, looking: health.Health) -> APIRouter:
+    routes = APIRouter(tags=["status"])
 
-    @app.get("/health", summary="Whether every part works", tags=["status"])
+    @routes.get("/health", summary="Whether every part works")
     async def show_health(request: Request) -> JSONResponse:
-        found = await health.health(shared)
-        known = not needs_token(shared.settings) or request.scope.get("ltmc.principal") is not None
+        found = await looking.look()
+        known = not needs_token(settings) or request.scope.get("ltmc.principal") is not None
         return JSONResponse(found if known else health.brief(found), 503 if found["status"] == "unhealthy" else 200)
 
-    @app.get("/metrics", summary="Prometheus metrics of the whole installation", tags=["status"])
+    @routes.get("/metrics", summary="Prometheus metrics of the whole installation")
     async def show_metrics() -> Response:
+        if shared is None:
+            raise Disabled(NO_REDIS)
         return Response(await asyncio.to_thread(reached, metrics.render, shared), media_type=CONTENT_TYPE_LATEST)
+
+    return routes
+
+
+def _index(app: FastAPI, routers: list[APIRouter]) -> Any:
+    async def index() -> dict[str, Any]:
+        found: dict[str, set[str]] = {}
+        for route in [*app.routes, *(route for router in routers for route in router.routes)]:
+            path = getattr(route, "path", None)  # an included router has none of its own
+            if path:
+                found.setdefault(path, set()).update(getattr(route, "methods", None) or {"*"})
+        listed = [{"path": path, "methods": sorted(methods)} for path, methods in sorted(found.items())]
+        return {"name": app.title, "version": app.version, "endpoints": listed}
+
+    return index
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
     """Any error as REST shows it: its code and words, an id that the log has, nothing of our inside."""
+    headers = getattr(error, "headers", None)  # Starlette's own: Allow
     if isinstance(error, HTTPException):
         error = NotFound("there is nothing here; GET / lists what is") if error.status_code == 404 else _http(error)
     elif isinstance(error, RequestValidationError):
@@ -94,13 +115,25 @@ async def _answer_error(request: Request, error: Exception) -> Response:
         where = str(first["loc"][-1])
         error = InvalidArguments(f"{where}: {first['msg']}", field=where)
     status = error.status if isinstance(error, LtmcError) else 500
-    return JSONResponse({"success": False, "error": told(error, request_id(request))}, status)
+    return JSONResponse({"success": False, "error": told(error, request_id(request))}, status, headers=headers)
 
 
 def _http(error: HTTPException) -> LtmcError:
     refused = InvalidCall(str(error.detail))
     refused.status = error.status_code  # type: ignore[misc]
     return refused
+
+
+@contextlib.asynccontextmanager
+async def _flushing(counted: Metrics) -> AsyncIterator[None]:
+    """Within, what was counted is added to Redis now and then; the rest at the end."""
+    flushing = asyncio.create_task(_flush(counted))
+    try:
+        yield
+    finally:
+        flushing.cancel()
+        with contextlib.suppress(redis.RedisError):
+            await asyncio.to_thread(counted.flush)
 
 
 async def _flush(counted: Metrics) -> None:
@@ -133,7 +166,7 @@ class Counted:
             await self._app(scope, receive, noted)
         finally:
             route = getattr(scope.get("route"), "path", None) or _family(scope["path"])
-            method = f"{scope['method']} {route}"
+            method = f"{scope['method'] if scope['method'] in METHODS else 'OTHER'} {route}"
             self._metrics.count("ltmc_requests_total", method, str(status))
             self._metrics.observe("ltmc_request_duration_seconds", time.monotonic() - started, method)
 

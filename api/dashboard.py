@@ -1,17 +1,20 @@
 """rq-dashboard in a process of its own, on a Unix socket of the home or a TCP port: JSON only, cookie only.
 
-With its default serializer a planted pickle runs in it; with ours it shows the job as unreadable.
+As it comes, a planted pickle runs in it when its page is viewed, and its pages write a job's words into the HTML as
+they are; here the one is shown as unreadable, and the other escaped.
 """
 
 from __future__ import annotations
 
+import html
+import json
 import sys
 from typing import Any
 from urllib.parse import urlsplit
 
 import waitress
 from flask import Flask, Response, abort, redirect, request
-from rq.serializers import JSONSerializer
+from rq.serializers import DefaultSerializer, JSONSerializer
 from rq_dashboard import blueprint, web
 
 from api import tickets
@@ -21,6 +24,13 @@ from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared, checked_address
 
 SOCKET = "dashboard.sock"
+# Its pages are made of inline scripts and of templates compiled by eval.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+# What a page's own script escapes, by the page's data
+ESCAPED_THERE = {"/data/jobs/": ("description", "exc_info"), "/data/workers.json": ("description",)}
 
 
 def create_app(shared: Shared) -> Flask:
@@ -29,6 +39,8 @@ def create_app(shared: Shared) -> Flask:
     app.config.from_object("rq_dashboard.default_settings")
     app.config["RQ_DASHBOARD_REDIS_URL"] = checked_address(shared.settings)
     web.config.serializer = JSONSerializer
+    # Some of its views name no serializer; nothing in this process may unpickle.
+    DefaultSerializer.dumps, DefaultSerializer.loads = JSONSerializer.dumps, JSONSerializer.loads
     web.setup_rq_connection(app)
     app.register_blueprint(blueprint, url_prefix="/rq")
 
@@ -46,7 +58,7 @@ def create_app(shared: Shared) -> Flask:
     @app.before_request
     def guard() -> Any:
         if request.path == "/rq/open":
-            return None
+            return None if request.method == "GET" else abort(405)  # a previewer's HEAD must not use the link up
         if not tickets.is_valid(shared.keys, request.cookies.get(tickets.COOKIE, "")):
             return Response(CLOSED, 403, mimetype="text/plain")
         if changes() and not same_origin():
@@ -55,6 +67,10 @@ def create_app(shared: Shared) -> Flask:
 
     @app.after_request
     def plain(response: Response) -> Response:
+        if response.is_json:
+            kept = next((names for part, names in ESCAPED_THERE.items() if part in request.path), ())
+            response.set_data(json.dumps(escaped(response.get_json(), kept)))
+        response.headers["Content-Security-Policy"] = POLICY
         response.headers["X-Frame-Options"] = "DENY"
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "same-origin"
@@ -77,7 +93,19 @@ def same_origin() -> bool:
     if site is not None:
         return site == "same-origin"
     sender = request.headers.get("Origin") or request.headers.get("Referer") or ""
-    return urlsplit(sender).netloc == request.host
+    try:
+        return urlsplit(sender).netloc == request.host
+    except ValueError:
+        return False
+
+
+def escaped(value: Any, kept: tuple[str, ...] = ()) -> Any:
+    """A JSON value with every text in it as HTML shows it, but for those under the names kept."""
+    if isinstance(value, dict):
+        return {html.escape(name): inner if name in kept else escaped(inner, kept) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [escaped(inner, kept) for inner in value]
+    return html.escape(value) if isinstance(value, str) else value
 
 
 def link(shared: Shared) -> str:

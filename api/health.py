@@ -5,36 +5,87 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import redis
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from ltmc_jobs import keys
+from ltmc_jobs.orchestration.agent_registry import AgentRegistry
+from ltmc_jobs.orchestration.heartbeats import Heartbeats
 from ltmc_jobs.registry import Queue
-from ltmc_jobs.shared import Shared
+from ltmc_jobs.settings import Settings
+from ltmc_jobs.shared import checked_address
 
-PROBE_AGE_SECONDS = 9.0  # probes come every 4 s: one may be late, two mean that nobody looks
-REDIS_SECONDS = 2.0
+PROBE_AGE_SECONDS = 5.0  # an older finding says nothing about now
+REDIS_SECONDS = 1.5
 STORES = ("database", "vector_store", "neo4j")
-NEEDED_QUEUES = (Queue.CRITICAL, Queue.HIGH, Queue.DEFAULT, Queue.LOW)
 UNKNOWN = {"status": "unknown", "error": "no worker has looked at it lately"}
+SILENT = "it does not answer its probe; the workers' log says why"  # what it said may hold paths and addresses
 
 
-async def health(shared: Shared) -> dict[str, Any]:
-    """`status` is healthy, degraded (calls are taken, some will suffer) or unhealthy (no call can be taken)."""
-    redis_component, state = await _ask_redis(shared)
-    components = {"redis": redis_component} | _stores(state)
-    live = state.get("live", {})
-    silent = [queue.value for queue in Queue if not live.get(queue.value)]
-    return {
-        "status": _status(components, live),
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "components": components,
-        "workers": live,
-        "queues_without_worker": silent,
-        "orchestration": _orchestration(shared, state),
-    }
+class Health:
+    """Looks at Redis over a connection of its own, which gives up soon; at most one look at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._looking: asyncio.Future[dict[str, Any]] | None = None
+        self._thread = ThreadPoolExecutor(1, "health")  # the pool that everyone shares may be full of waiters
+        self._connection: Redis | None = None
+
+    async def look(self) -> dict[str, Any]:
+        """`status` is healthy, degraded (calls are taken, some will suffer) or unhealthy (no call can be taken)."""
+        redis_component, state = await self._ask_redis()
+        components = {"redis": redis_component} | _stores(state)
+        live = state.get("live", {})
+        silent = [queue.value for queue in Queue if not live.get(queue.value)]
+        return {
+            "status": _status(components, live),
+            "timestamp": _shown(time.time()),
+            "components": components,
+            "workers": live,
+            "queues_without_worker": silent,
+            "orchestration": _orchestration(self._settings, state),
+        }
+
+    def close(self) -> None:
+        """Close the connection; the look that goes on ends by itself."""
+        self._thread.shutdown(wait=False)
+        if self._connection is not None:
+            self._connection.close()
+
+    async def _ask_redis(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        if not self._settings.redis_enabled:
+            return {"status": "disabled", "checked_at": _shown(time.time())}, {}
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().run_in_executor(self._thread, self._read)
+        try:
+            state = await asyncio.wait_for(asyncio.shield(self._looking), REDIS_SECONDS)
+        except (redis.RedisError, OSError, TimeoutError):
+            failed = {"status": "unhealthy", "error": "Redis does not answer", "checked_at": _shown(time.time())}
+            return failed, {}
+        return {"status": "healthy", "latency_ms": state["latency_ms"], "checked_at": _shown(state["at"])}, state
+
+    def _read(self) -> dict[str, Any]:
+        if self._connection is None:
+            limits: Any = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS}
+            self._connection = Redis.from_url(checked_address(self._settings), retry=Retry(NoBackoff(), 1), **limits)
+        started = time.monotonic()
+        seconds, _ = self._connection.time()
+        latency = time.monotonic() - started
+        found: Any = self._connection.get(keys.key(keys.INSTALLATION, "probe", "stores"))
+        return {
+            "at": time.time(),
+            "latency_ms": round(latency * 1000, 2),
+            "probe": json.loads(found) if found else None,
+            "now": seconds,
+            "live": Heartbeats(self._connection).live([queue.value for queue in Queue]),
+            "agents": AgentRegistry(self._connection).active(),
+        }
 
 
 def brief(found: dict[str, Any]) -> dict[str, Any]:
@@ -43,44 +94,34 @@ def brief(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _status(components: dict[str, dict[str, Any]], live: dict[str, int]) -> str:
-    if components["redis"]["status"] != "healthy":
+    reached = components["redis"]["status"]
+    if reached == "disabled":  # by the user's own setting: no fault, but little is served
+        return "degraded"
+    if reached != "healthy":
         return "unhealthy"
     stores_fine = all(components[name]["status"] == "healthy" for name in STORES)
     return "healthy" if stores_fine and all(live.get(queue.value) for queue in Queue) else "degraded"
 
 
-async def _ask_redis(shared: Shared) -> tuple[dict[str, Any], dict[str, Any]]:
-    if not shared.settings.redis_enabled:
-        return {"status": "disabled"}, {}
-    started = time.monotonic()
-    try:
-        state = await asyncio.wait_for(asyncio.to_thread(_read, shared), REDIS_SECONDS)
-    except (redis.RedisError, OSError, TimeoutError):
-        return {"status": "unhealthy", "error": "Redis does not answer"}, {}
-    return {"status": "healthy", "latency_ms": round((time.monotonic() - started) * 1000, 2)}, state
-
-
-def _read(shared: Shared) -> dict[str, Any]:
-    shared.redis.ping()
-    found: Any = shared.redis.get(keys.key(keys.INSTALLATION, "probe", "stores"))
-    seconds, _ = shared.redis.time()
-    return {
-        "probe": json.loads(found) if found else None,
-        "now": seconds,
-        "live": shared.heartbeats.live([queue.value for queue in Queue]),
-        "agents": shared.agents.active(),
-    }
-
-
 def _stores(state: dict[str, Any]) -> dict[str, dict[str, Any]]:
     probe = state.get("probe")
-    if not probe or state["now"] - probe["at"] > PROBE_AGE_SECONDS:
+    # Whole seconds on both sides: the probe's time may be cut to one.
+    if not probe or int(state["now"]) - int(probe["at"]) > PROBE_AGE_SECONDS:
         return {name: dict(UNKNOWN) for name in STORES}
-    return {name: probe["components"].get(name, dict(UNKNOWN)) for name in STORES}
+    checked = {"checked_at": _shown(probe["at"])}
+    return {name: _component(probe["components"].get(name, UNKNOWN)) | checked for name in STORES}
 
 
-def _orchestration(shared: Shared, state: dict[str, Any]) -> dict[str, Any]:
-    mode = shared.settings.orchestration_mode
+def _component(found: dict[str, Any]) -> dict[str, Any]:
+    return found | {"error": SILENT} if found["status"] == "unhealthy" else found
+
+
+def _shown(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def _orchestration(settings: Settings, state: dict[str, Any]) -> dict[str, Any]:
+    mode = settings.orchestration_mode
     there = bool(state)
     return {
         "orchestration_enabled": mode != "disabled",

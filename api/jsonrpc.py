@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from api.requests import parse_json, request_id, session_of, told, wait_of
 from api.rest import described
 from ltmc_jobs import registry
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import InvalidArguments, InvalidCall, LtmcError, MalformedRequest
 
 BATCH_LIMIT = 100
@@ -29,10 +29,7 @@ def router(client_of: Callable[[], Client], project: str) -> APIRouter:
             asked = parse_json(body)
         except MalformedRequest as error:
             return JSONResponse(_failed(None, error, request_id(request), code=-32700))
-        try:
-            caller = _Caller(client_of(), session_of(request, project), wait_of(request))
-        except LtmcError as error:
-            return JSONResponse(_failed(None, error, request_id(request)))
+        caller = _Caller(client_of, request, project)
         if isinstance(asked, list) and 0 < len(asked) <= BATCH_LIMIT:
             answers = await asyncio.gather(*(caller.answer(one) for one in asked))
             given = [answer for answer in answers if answer is not None]
@@ -46,15 +43,15 @@ def router(client_of: Callable[[], Client], project: str) -> APIRouter:
 class _Caller:
     """Answers the requests of one HTTP request."""
 
-    def __init__(self, client: Client, session: Session, wait_seconds: float | None) -> None:
-        self._client = client
-        self._session = session
-        self._wait_seconds = wait_seconds
+    def __init__(self, client_of: Callable[[], Client], request: Request, project: str) -> None:
+        self._client_of = client_of
+        self._request = request
+        self._project = project
 
     async def answer(self, asked: Any) -> dict[str, Any] | None:
         """The response object; None for a notification."""
         identified = isinstance(asked, dict) and "id" in asked
-        request_id = asked["id"] if identified and _is_id(asked["id"]) else None
+        answered = asked["id"] if identified and _is_id(asked["id"]) else None
         notification = isinstance(asked, dict) and not identified and _fault(asked) is None
         try:
             fault = _fault(asked)
@@ -62,9 +59,9 @@ class _Caller:
                 raise InvalidCall(fault)
             result = await self._result(asked["method"], asked.get("params", {}), 0 if notification else None)
         except Exception as error:
-            failed = _failed(request_id, error, self._session.trace_id)
+            failed = _failed(answered, error, request_id(self._request))
             return None if notification else failed
-        return None if notification else {"jsonrpc": "2.0", "id": request_id, "result": result}
+        return None if notification else {"jsonrpc": "2.0", "id": answered, "result": result}
 
     async def _result(self, method: str, params: Any, wait: float | None) -> Any:
         if isinstance(params, list) and params:
@@ -74,15 +71,15 @@ class _Caller:
             return {"tools": [described(form) for form in registry.forms()]}
         name, arguments = (_named(given)) if method == "tools/call" else (method, given)
         meta = given.get("_meta", {}) if method == "tools/call" else {}
-        answer = await self._client.call(name, arguments, self._session, wait_seconds=self._wait(meta, wait))
-        return answer.as_dict()
+        session, seconds = session_of(self._request, self._project), self._wait(meta, wait)
+        return (await self._client_of().call(name, arguments, session, wait_seconds=seconds)).as_dict()
 
     def _wait(self, meta: Any, wait: float | None) -> float | None:
         asked = meta.get("ltmc/wait") if isinstance(meta, dict) else None
         number = isinstance(asked, int | float) and not isinstance(asked, bool)
         if asked is not None and not (number and 0 <= asked <= 45):
             raise InvalidArguments("_meta: ltmc/wait is a number of seconds, 0 to 45", field="_meta.ltmc/wait")
-        return wait if wait is not None else asked if asked is not None else self._wait_seconds
+        return wait if wait is not None else asked if asked is not None else wait_of(self._request)
 
 
 def _named(params: dict[str, Any]) -> tuple[str, Any]:

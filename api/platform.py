@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from api import connection
-from ltmc_jobs.errors import LtmcError, Misconfigured
+from ltmc_jobs.errors import Disabled, LtmcError, Misconfigured
 from ltmc_jobs.registry import Queue
 from ltmc_jobs.settings import Settings
 
@@ -25,6 +25,8 @@ def become(*arguments: str) -> None:
 
 def ensure_running(settings: Settings) -> bool:
     """Start the platform in the background unless calls are served already; whether it was started."""
+    if not settings.redis_enabled:
+        raise Disabled("Redis is switched off (REDIS_ENABLED=false), and calls need it")
     if serves(settings):
         return False
     click.echo("no platform runs here; starting one in the background (./start_workers.sh stop ends it) …")

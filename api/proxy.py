@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import httpx2 as httpx
+import structlog
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from api.requests import request_id
 from ltmc_jobs.settings import Settings
 
-# Meant for one connection, not for the next
+log = structlog.get_logger("ltmc.api")
+
+SECONDS = 30.0  # its pages read every job of a queue
+
+# Meant for one connection, not for the next; the date is the outer server's
 HOP = {
     "connection",
     "keep-alive",
@@ -19,6 +25,7 @@ HOP = {
     "upgrade",
     "content-length",
     "content-encoding",
+    "date",
 }
 
 
@@ -28,7 +35,9 @@ class Proxy:
     def __init__(self, settings: Settings) -> None:
         socket = None if settings.dashboard_url else str(settings.run_directory / "dashboard.sock")
         self._client = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=socket), base_url=settings.dashboard_url or "http://dashboard"
+            transport=httpx.AsyncHTTPTransport(uds=socket),
+            base_url=settings.dashboard_url or "http://dashboard",
+            timeout=SECONDS,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,7 +50,7 @@ class Proxy:
         try:
             answer = await self._client.request(
                 request.method,
-                request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+                _target(request.scope),
                 headers=sent,
                 content=await request.body(),
                 follow_redirects=False,
@@ -49,7 +58,14 @@ class Proxy:
         except httpx.HTTPError:
             return PlainTextResponse("The dashboard does not run (LTMC_DASHBOARD, ./start_workers.sh status).\n", 503)
         response = Response(answer.content, answer.status_code)
-        response.raw_headers = [
-            (name, value) for name, value in answer.headers.raw if name.decode().lower() not in HOP
-        ] + [(b"content-length", str(len(answer.content)).encode())]
+        if answer.is_error:
+            log.info("dashboard refused", request_id=request_id(request), status=answer.status_code)
+        kept = [(name.lower(), value) for name, value in answer.headers.raw if name.decode().lower() not in HOP]
+        response.raw_headers = [*kept, (b"content-length", str(len(answer.content)).encode())]
         return response
+
+
+def _target(scope: Scope) -> str:
+    """Path and query as they came: decoded, a `%3F` in a name would begin a query."""
+    path, query = scope["raw_path"].decode("ascii"), scope["query_string"].decode("ascii")
+    return f"{path}?{query}" if query else path

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NoReturn
 
 import structlog
 from starlette.requests import Request
 
-from api.security import principal_of
 from ltmc_jobs.client import Session
 from ltmc_jobs.errors import InvalidArguments, LtmcError, MalformedRequest
-from ltmc_jobs.queues.contract import new_job_id
+from ltmc_jobs.queues.contract import Principal, new_job_id
 
-REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+DEPTH_LIMIT = 64  # objects and arrays within each other; no schema of ours is deeper than ten
+PARTS_LIMIT = 200_000  # objects and arrays in all
 
 log = structlog.get_logger("ltmc.api")
 
@@ -29,8 +32,14 @@ def request_id(request: Request) -> str:
     """The caller's X-Request-ID, or one of ours; the same for the whole request."""
     if "ltmc.request_id" not in request.scope:
         given = request.headers.get("x-request-id", "")
-        request.scope["ltmc.request_id"] = given if REQUEST_ID.match(given) else new_job_id()
+        request.scope["ltmc.request_id"] = given if REQUEST_ID.fullmatch(given) else new_job_id()
     return str(request.scope["ltmc.request_id"])
+
+
+def principal_of(scope: Any) -> Principal:
+    """The principal that the guard let in."""
+    found = scope.get("ltmc.principal")
+    return found if isinstance(found, Principal) else Principal("anonymous")
 
 
 def wait_of(request: Request) -> float | None:
@@ -54,15 +63,38 @@ async def json_of(request: Request, *, default: Any = None) -> Any:
 
 
 def parse_json(body: bytes) -> Any:
-    """Strict JSON: no NaN, no endless nesting, no broken text."""
+    """Strict JSON: no NaN or number without a value, no endless nesting, no broken text."""
     try:
-        return json.loads(body, parse_constant=_refuse)
+        found = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse, parse_float=_finite)
+        if b"\\u" in body:  # half a surrogate pair cannot be written down again, here or in a store
+            json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise MalformedRequest("the body is not JSON") from None
+    _require_shallow(found)
+    return found
 
 
-def _refuse(constant: str) -> None:
+def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
+
+
+def _require_shallow(found: Any) -> None:
+    """What is nested without end is valid JSON, but the walk through it would end at Python's own limit."""
+    level, depth, parts = _containers([found]), 0, 0
+    while level:
+        depth, parts = depth + 1, parts + len(level)
+        if depth > DEPTH_LIMIT or parts > PARTS_LIMIT:
+            raise MalformedRequest(f"the JSON is nested deeper than {DEPTH_LIMIT} levels, or has too many parts")
+        level = [inner for part in level for inner in _containers(part.values() if isinstance(part, dict) else part)]
+
+
+def _containers(values: Iterable[Any]) -> list[dict[str, Any] | list[Any]]:
+    return [value for value in values if isinstance(value, dict | list)]
 
 
 def told(error: Exception, reference: str) -> dict[str, Any]:

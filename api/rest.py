@@ -59,7 +59,13 @@ def router(client_of: Callable[[], Client], project: str) -> APIRouter:
 
     @routes.get("/jobs/{job_id}/result", summary="A job's result, waited for with ?wait=SECONDS", tags=["jobs"])
     async def job_result(request: Request, job_id: str) -> JSONResponse:
-        return respond(await client_of().result(session_of(request, project), job_id, wait_of(request) or 0.0))
+        asked = registry.find("job_result").form.accept({"job_id": job_id})
+        session, wait = session_of(request, project), wait_of(request)
+        return respond(await client_of().result(session, asked["job_id"], wait or 0.0))
+
+    @routes.get("/queues", summary="Jobs per queue and state, and the age of the oldest waiting", tags=["jobs"])
+    async def show_queues() -> dict[str, Any]:
+        return await client_of().queues()
 
     return routes
 
