@@ -101,9 +101,11 @@ def _function(path: str) -> Callable[..., Any]:
 
 def _as_json(result: Any) -> Any:
     kind: Any = type(result)
-    return _adapter(kind).dump_python(result, mode="json") if is_dataclass(kind) else result
+    adapter = _adapter(kind)
+    return adapter.dump_python(result, mode="json") if adapter else result
 
 
 @cache
-def _adapter(kind: type) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+def _adapter(kind: type) -> TypeAdapter[Any] | None:
+    """What makes JSON of a result of this type; None for one that is JSON already."""
+    return TypeAdapter(kind) if is_dataclass(kind) else None
