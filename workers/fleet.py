@@ -33,6 +33,8 @@ from workers.processes import STOP_SECONDS, describe
 from workers.signals import STOPPING, Signals
 
 SHARED_MODULES = ("rq", "redis", "workers.worker", "workers.scheduler")
+# What only a host with the memory's files needs; FAISS alone is 20 MB in each process that imports it by itself.
+STORE_MODULES = ("ltmc_jobs.stores.records_sqlite", "ltmc_jobs.stores.graph_sqlite", "ltmc_jobs.stores.vectors_faiss")
 
 
 @dataclass
@@ -50,7 +52,7 @@ class Fleet:
     """Keeps the processes of all pools running until it is told to stop; each ends its running job first."""
 
     def __init__(self, settings: Settings, *, with_stores: bool, with_scheduler: bool) -> None:
-        for module in SHARED_MODULES:
+        for module in SHARED_MODULES + STORE_MODULES * with_stores:
             importlib.import_module(module)
         self.members = [
             Member(f"{pool.name}-{number}", lambda pool=pool: _work(settings, pool))  # type: ignore[misc]
