@@ -80,6 +80,13 @@ def test_d06_the_lock_holds_what_is_declared() -> None:
     assert names(project()["dependencies"]) <= locked
 
 
+@pytest.mark.parametrize("compiled", ["cffi", "numpy", "pydantic-core", "tokenizers"])
+def test_the_lock_is_for_every_platform(compiled: str) -> None:
+    """A lock made where an index holds some wheels alone would refuse all others."""
+    block = re.split(rf"^{compiled}==", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE)[1]
+    assert len(re.split(r"\n(?=\S)", block)[0].splitlines()) > 10
+
+
 def test_pip_settings_become_those_of_uv(tmp_path: Path) -> None:
     """A mirror, a certificate, a proxy: said once, to pip."""
     file = tmp_path / "pip.conf"
