@@ -8,139 +8,29 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-import httpx2
 import mcp_types as types
 import pytest
 import structlog
-import uvicorn
-from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 from mcp import Client as McpClient
 from mcp import MCPError
-from mcp.client.streamable_http import streamable_http_client
 
 from api import mcp_server
 from api.mcp_listing import INSTRUCTIONS
-from api.mcp_server import build, mount
-from api.security import Guard
+from api.mcp_server import build
 from ltmc_jobs import registry
 from ltmc_jobs.client import Client
-from ltmc_jobs.queues.contract import Principal
-from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
-from tests.conftest import build_settings, clean_environment, free_port, wait_until
-from workers.server import EmbeddedServer
+from tests.conftest import build_settings, free_port
+from tests.mcp_server.conftest import error_of, text_of
 
-ERAS = ["legacy", "auto"]
 LEAKS = re.compile(r"Traceback|SELECT|/srv/|redis://|127\.0\.0\.1:\d|File \"")
-WORKER = """
-import tests.contracts.mcp_tools
-from ltmc_jobs.registry import Queue
-from ltmc_jobs.settings import Settings
-from workers.pools import Pool
-from workers.worker import work
-work(Settings.load(), Pool("default", (Queue.DEFAULT,), 1))
-"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _tools() -> Iterator[None]:
-    """Our tools, known to this module's tests alone."""
-    kept = [(table, dict(table)) for table in (registry._callables, registry._kinds, registry._paths)]
-    import_module("tests.contracts.mcp_tools")
-    yield
-    for table, before in kept:
-        table.clear()
-        table.update(before)  # type: ignore[arg-type]
-    sys.modules.pop("tests.contracts.mcp_tools", None)
-
-
-@pytest.fixture(scope="module")
-def served(redis_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Settings whose queue a worker process serves."""
-    home = tmp_path_factory.mktemp("mcp")
-    redis_url = redis_server.settings.redis_address()
-    variables = {"REDIS_URL": redis_url, "LTMC_WAIT": 10}
-    settings = build_settings(home, **variables)
-    Keyring.make(settings)
-    shared = Shared.open(settings)
-    shared.redis.flushall()
-    shared.installation.register()
-    worker = subprocess.Popen([sys.executable, "-c", WORKER], env=clean_environment(home, **variables))
-    try:
-        wait_until(lambda: shared.heartbeats.live(["default"])["default"], 30, "a worker")
-        yield settings
-    finally:
-        worker.terminate()
-        worker.wait(10)
-        shared.close()
-
-
-@pytest.fixture
-async def client(served: Settings) -> AsyncIterator[Client]:
-    shared = Shared.open(served)
-    yield Client(shared)
-    await shared.aclose()
-
-
-@pytest.fixture(params=ERAS)
-async def host(request: pytest.FixtureRequest, client: Client, served: Settings) -> AsyncIterator[McpClient]:
-    """A host on the old wire, and one on the new."""
-    server = build(lambda: client, served, principal=Principal("stdio"))
-    connected: asyncio.Future[McpClient] = asyncio.get_running_loop().create_future()
-    over = asyncio.Event()
-
-    async def hold() -> None:  # a host is left in the task that entered it, which a fixture's end is not
-        async with McpClient(server, mode=request.param) as entered:
-            connected.set_result(entered)
-            await over.wait()
-
-    holding = asyncio.create_task(hold())
-    yield await asyncio.wait_for(connected, 10)
-    over.set()
-    await holding
-
-
-@pytest.fixture
-async def over_http(client: Client, served: Settings) -> AsyncIterator[str]:
-    """The server as the app mounts it, behind the guard, at a real port; its base address."""
-    mounted = mount(lambda: client, served)
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with mounted.running():
-            yield
-
-    app = FastAPI(lifespan=lifespan)
-    app.router.routes.extend(mounted.routes)
-    port = free_port()
-    config = uvicorn.Config(Guard(app, served), port=port, log_level="warning", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    running = asyncio.create_task(server.serve())
-    await asyncio.to_thread(wait_until, lambda: server.started)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    await running
-
-
-def text_of(result: types.CallToolResult) -> str:
-    return "\n".join(part.text for part in result.content if isinstance(part, types.TextContent))
-
-
-def error_of(result: types.CallToolResult) -> dict[str, Any]:
-    assert result.is_error
-    error: dict[str, Any] = result.structured_content["error"]
-    return error
 
 
 async def test_lists_every_tool_with_the_enforced_schema(host: McpClient) -> None:
@@ -347,56 +237,6 @@ async def test_calls_run_side_by_side(host: McpClient) -> None:
     await asyncio.wait_for(host.call_tool("job_list", {}), 0.8)
     assert not slow.done()
     assert (await slow).structured_content["text"] == "late"
-
-
-@pytest.mark.parametrize("era", ERAS)
-async def test_http_names_project_agent_and_session(over_http: str, era: str) -> None:
-    async with McpClient(f"{over_http}/mcp?project=web", mode=era) as host:
-        assert (await host.call_tool("say", {"text": "x"})).structured_content["project"] == "web"
-    headers = {"X-LTMC-Project": "head", "X-LTMC-Agent": "ann", "X-LTMC-Session": "s1"}
-    async with httpx2.AsyncClient(headers=headers, timeout=20) as web:
-        transport = streamable_http_client(f"{over_http}/mcp", http_client=web)
-        async with McpClient(transport, mode=era) as host:
-            said = (await host.call_tool("say", {"text": "x"})).structured_content
-            over = await host.call_tool("say", {"text": "x"}, meta={"ltmc/project": "meta"})
-    assert (said["project"], said["agent_id"], said["session_id"]) == ("head", "ann", "s1")
-    assert said["principal"] == "local"
-    assert over.structured_content["project"] == "meta"
-
-
-@pytest.mark.parametrize("era", ERAS)
-async def test_http_tells_progress_and_errors(over_http: str, era: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mcp_server, "PROGRESS_SECONDS", 0.1)
-    told: list[float] = []
-
-    async def hear(progress: float, *_: Any) -> None:
-        told.append(progress)
-
-    async with McpClient(f"{over_http}/mcp", mode=era) as host:
-        await host.call_tool("dawdle", {"seconds": 0.5}, progress_callback=hear)
-        assert error_of(await host.call_tool("say"))["details"]["field"] == "text"
-        assert error_of(await host.call_tool("say", {"text": "x"}, meta={"ltmc/project": "a b"}))
-    assert len(told) >= 2
-
-
-async def test_http_an_error_s_id_is_the_request_s(over_http: str) -> None:
-    async with (
-        httpx2.AsyncClient(headers={"X-Request-ID": "mine-1"}, timeout=20) as web,
-        McpClient(streamable_http_client(f"{over_http}/mcp", http_client=web)) as host,
-    ):
-        assert error_of(await host.call_tool("say"))["id"] == "mine-1"
-
-
-async def test_http_opens_no_endless_stream_and_keeps_strangers_out(over_http: str, served: Settings) -> None:
-    accept = {"Accept": "application/json, text/event-stream"}
-    async with httpx2.AsyncClient(base_url=over_http, headers=accept, timeout=5) as web:
-        assert (await web.get("/mcp")).status_code == 405
-        asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
-        assert (await web.post("/mcp", json=asked)).status_code == 200
-        assert (await web.post("/mcp", json=asked, headers={"Host": "evil.example"})).status_code == 403
-        assert (await web.post("/mcp", json=asked, headers={"Origin": "https://evil.example"})).status_code == 403
-        token = {"Authorization": f"Bearer {(served.home / 'token').read_text().strip()}", "Host": "box.lan:5050"}
-        assert (await web.post("/mcp", json=asked, headers=token)).status_code == 200
 
 
 def test_build_needs_no_server(make_settings: Callable[..., Settings]) -> None:
