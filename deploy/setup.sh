@@ -131,7 +131,7 @@ install_all() {
     fi
     install_torch
     say "the project itself"
-    install --no-deps --no-build-isolation -e . || fail "the project itself could not be installed"
+    PYTHONWARNINGS=ignore install --no-deps --no-build-isolation -e . || fail "the project itself could not be installed"
 }
 
 # ------------------------------------------------------------------- torch
