@@ -110,6 +110,17 @@ def mcp(project: str | None) -> None:
 
 
 @main.command()
+def dashboard() -> None:
+    """Print a link that opens rq-dashboard once, within ten minutes, for a working day."""
+    from api import tickets
+    from ltmc_jobs.shared import Shared
+
+    shared = Shared.open(Settings.load())
+    click.echo(tickets.link(shared))
+    shared.close()
+
+
+@main.command()
 def env() -> None:
     """Print shell lines that lead RQ's own tools to this platform's Redis. They hold its password.
 

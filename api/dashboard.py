@@ -108,20 +108,12 @@ def escaped(value: Any, kept: tuple[str, ...] = ()) -> Any:
     return html.escape(value) if isinstance(value, str) else value
 
 
-def link(shared: Shared) -> str:
-    """An address that opens the dashboard once, within ten minutes."""
-    return f"{shared.settings.http_url}/rq/open?ticket={tickets.issue(shared)}"
-
-
 def main() -> int:
-    """`python -m api.dashboard` serves; with `--link` prints a link; `--tcp HOST:PORT` for a host of its own."""
+    """`python -m api.dashboard` serves; `--tcp HOST:PORT` for a host of its own."""
     try:
         settings = Settings.load()
         logs.configure(settings.log_level, process="dashboard")
         shared = Shared.open(settings)
-        if "--link" in sys.argv:
-            sys.stdout.write(f"{link(shared)}\n")
-            return 0
         serve(shared, sys.argv[sys.argv.index("--tcp") + 1] if "--tcp" in sys.argv else None)
     except LtmcError as error:
         sys.stderr.write(f"{error.code}: {error}\n")

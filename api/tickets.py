@@ -22,6 +22,11 @@ def issue(shared: Shared) -> str:
     return ticket
 
 
+def link(shared: Shared) -> str:
+    """An address that opens the dashboard once, within ten minutes."""
+    return f"{shared.settings.http_url}/rq/open?ticket={issue(shared)}"
+
+
 def redeem(shared: Shared, ticket: str) -> str | None:
     """A cookie for a ticket not used before, else None."""
     if not shared.redis.delete(_key(ticket)):

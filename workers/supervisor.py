@@ -257,6 +257,6 @@ Try, from another terminal:
 
 def dashboard_link(url: str) -> str:
     """A link that opens the dashboard once; the front end makes it, in a process of its own."""
-    command = [sys.executable, "-m", "api.dashboard", "--link"]
+    command = [sys.executable, "-m", "api.cli", "dashboard"]
     made = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     return made.stdout.strip() if made.returncode == 0 and made.stdout.strip() else f"{url}/rq"
