@@ -120,7 +120,9 @@ class Settings(BaseSettings):
         "faiss:", validation_alias="VECTORS_URL", description="Backend of the index, by scheme; faiss: FAISS_INDEX_PATH"
     )
     graph_url: str | None = Field(
-        None, validation_alias="GRAPH_URL", description="Backend of the graph, by scheme; unset: NEO4J_URI, else sqlite:"
+        None,
+        validation_alias="GRAPH_URL",
+        description="Backend of the graph, by scheme; unset: as NEO4J_URI, else sqlite:",
     )
     neo4j_enabled: bool = Field(
         True, validation_alias="NEO4J_ENABLED", description="false: the graph stays in SQLite even with NEO4J_URI"
