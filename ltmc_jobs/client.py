@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ltmc_jobs import registry, tools
@@ -44,7 +44,6 @@ class Answer:
     result: dict[str, Any] | None = None
     reason: str | None = None
     cached: bool = False
-    details: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_handle(self) -> bool:

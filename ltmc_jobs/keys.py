@@ -9,7 +9,6 @@ from urllib.parse import quote, unquote
 
 SCHEMA = 1
 INSTALLATION = "_"
-DONE_CHANNEL = f"ltmc:{SCHEMA}:{INSTALLATION}:done"
 
 # family → (type, life, bound): docs/keys.md is made of this
 FAMILIES: dict[str, tuple[str, str, str]] = {

@@ -27,7 +27,6 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ltmc_request_duration_seconds": ("From request to answer", ("method",)),
     "ltmc_job_run_seconds": ("Run time of a job", ("queue", "func")),
-    "ltmc_job_wait_seconds": ("From enqueue to start", ("queue",)),
 }
 
 

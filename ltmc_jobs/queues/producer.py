@@ -45,13 +45,13 @@ def enqueue(connection: Redis, keys: Keyring, spec: JobSpec) -> JobRef:
 def enqueue_many(connection: Redis, keys: Keyring, specs: Sequence[JobSpec]) -> list[JobRef]:
     """Enqueue in order, so that a job may depend on an earlier one of the same list: all at once, or none."""
     ids = {spec.id for spec in specs}
-    if len(ids) < len(specs) or any(not ids.issuperset(spec.depends_on) for spec in specs):
+    if not specs or len(ids) < len(specs) or not all(ids.issuperset(spec.depends_on) for spec in specs):
         return [enqueue(connection, keys, spec) for spec in specs]
     built = [_build(connection, keys, spec) for spec in specs]
     with connection.pipeline() as pipeline:
         # Watched, so that of two that enqueue the same job at once one sees the other's.
         pipeline.watch(*(job.key for _, job in built))  # type: ignore[no-untyped-call]
-        if specs and not pipeline.exists(*(job.key for _, job in built)):
+        if not pipeline.exists(*(job.key for _, job in built)):
             pipeline.multi()
             for spec, (queue, job) in zip(specs, built, strict=True):
                 _put(queue, job, pipeline, waits=bool(spec.depends_on))

@@ -126,6 +126,7 @@ def test_a_conversation_limits_a_search_that_asks_for_it(platform: Platform) -> 
     limited = call(url, "retrieve_memory", asked | {"scope": "conversation"}, project=project)
     assert {hit["file_name"] for hit in everywhere["retrieved_chunks"]} == {"a.md", "b.md"}
     assert {hit["file_name"] for hit in limited["retrieved_chunks"]} == {"a.md"}
+    assert rows(platform, "SELECT count(*) FROM chat_history") == [(0,)], "a question is not written down"
     status, refused = post(f"{url}/tools/retrieve_memory", {"query": "x", "scope": "conversation"})
     assert (status, refused["error"]["details"]["field"]) == (422, "conversation_id")
 
