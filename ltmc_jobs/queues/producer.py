@@ -43,7 +43,7 @@ def enqueue(connection: Redis, keys: Keyring, spec: JobSpec) -> JobRef:
 
 
 def enqueue_many(connection: Redis, keys: Keyring, specs: Sequence[JobSpec]) -> list[JobRef]:
-    """Enqueue in order, so that a job may depend on an earlier one of the same list: all at once, or none."""
+    """Enqueue in order, so that a job may depend on an earlier one of the same list; if all are new, in one step."""
     ids = {spec.id for spec in specs}
     if not specs or len(ids) < len(specs) or not all(ids.issuperset(spec.depends_on) for spec in specs):
         return [enqueue(connection, keys, spec) for spec in specs]
