@@ -1,0 +1,48 @@
+"""Every benchmark runs, quickly, and writes rows that say what was measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "benchmarks"
+# What has a main is run by itself; the rest is what they share.
+NAMES = sorted(file.stem for file in FOLDER.glob("*.py") if "def main(" in file.read_text())
+# The performance rows that an issue is held to, and the benchmark that carries their ids.
+CARRIED = {"first_call": {"P02", "P03", "P04"}}
+
+
+def run(name: str, arguments: Sequence[str], seconds: float) -> str:
+    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_benchmark_says_how_it_is_run(name: str) -> None:
+    said = run(name, ["--help"], 30)
+    assert all(option in said for option in ("--quick", "--json", f"python -m benchmarks.{name}"))
+
+
+@pytest.mark.benchmark
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_benchmark_writes_rows(name: str, tmp_path: Path) -> None:
+    run(name, ["--quick", "--json", str(tmp_path / "rows.json")], 380)
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert all(row.keys() == {"case", "system", "metric", "value", "unit"} for row in rows)
+    assert all(isinstance(row["value"], int | float) and row["value"] > 0 for row in rows)
+    assert "ltmc" in {row["system"] for row in rows}
+    assert CARRIED.get(name, set()) <= {row["case"].split()[0] for row in rows}
+
+
+def test_the_readme_names_every_benchmark() -> None:
+    told = (FOLDER / "README.md").read_text()
+    assert all(f"python -m benchmarks.{name}" in told for name in NAMES)
