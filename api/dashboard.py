@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import waitress
 from flask import Flask, Response, abort, redirect, request
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.serializers import DefaultSerializer, JSONSerializer
 from rq_dashboard import blueprint, web
 
@@ -40,46 +41,53 @@ def create_app(shared: Shared) -> Flask:
     app.config["RQ_DASHBOARD_REDIS_URL"] = checked_address(shared.settings)
     web.config.serializer = JSONSerializer
     # Some of its views name no serializer; nothing in this process may unpickle.
-    DefaultSerializer.dumps, DefaultSerializer.loads = JSONSerializer.dumps, JSONSerializer.loads
+    for kind in (DefaultSerializer, JSONSerializer):
+        kind.dumps, kind.loads = staticmethod(JSONSerializer.dumps), staticmethod(shown)  # type: ignore[method-assign]
     web.setup_rq_connection(app)
     app.register_blueprint(blueprint, url_prefix="/rq")
-
-    @app.get("/rq/open")
-    def open_with_ticket() -> Any:
-        cookie = tickets.redeem(shared, request.args.get("ticket", ""))
-        if cookie is None:
-            return Response(CLOSED, 403, mimetype="text/plain")
-        opened = redirect("/rq/")
-        opened.set_cookie(
-            tickets.COOKIE, cookie, max_age=tickets.COOKIE_SECONDS, path="/rq", httponly=True, samesite="Strict"
-        )
-        return opened
-
-    @app.before_request
-    def guard() -> Any:
-        if request.path == "/rq/open":
-            return None if request.method == "GET" else abort(405)  # a previewer's HEAD must not use the link up
-        if not tickets.is_valid(shared.keys, request.cookies.get(tickets.COOKIE, "")):
-            return Response(CLOSED, 403, mimetype="text/plain")
-        if changes() and not same_origin():
-            abort(403)
-        return None
-
-    @app.after_request
-    def plain(response: Response) -> Response:
-        if response.is_json:
-            kept = next((names for part, names in ESCAPED_THERE.items() if part in request.path), ())
-            response.set_data(json.dumps(escaped(response.get_json(), kept)))
-        response.headers["Content-Security-Policy"] = POLICY
-        response.headers["X-Frame-Options"] = "DENY"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "same-origin"
-        return response
-
+    app.before_request(lambda: guard(shared))
+    app.after_request(plain)
+    app.add_url_rule("/rq/open", "open", lambda: open_with_ticket(shared))
+    for error in (NoSuchJobError, InvalidJobOperation):
+        app.register_error_handler(error, lambda _error: Response(ABSENT, 404, mimetype="text/plain"))
     return app
 
 
+def open_with_ticket(shared: Shared) -> Any:
+    """The cookie, for a ticket not used before."""
+    cookie = tickets.redeem(shared, request.args.get("ticket", ""))
+    if cookie is None:
+        return Response(CLOSED, 403, mimetype="text/plain")
+    opened = redirect("/rq/")
+    opened.set_cookie(
+        tickets.COOKIE, cookie, max_age=tickets.COOKIE_SECONDS, path="/rq", httponly=True, samesite="Strict"
+    )
+    return opened
+
+
+def guard(shared: Shared) -> Any:
+    """None lets the request pass."""
+    if request.path == "/rq/open":
+        return None if request.method == "GET" else abort(405)  # a previewer's HEAD must not use the link up
+    if not tickets.is_valid(shared.keys, request.cookies.get(tickets.COOKIE, "")):
+        return Response(CLOSED, 403, mimetype="text/plain")
+    return abort(403) if changes() and not same_origin() else None
+
+
+def plain(response: Response) -> Response:
+    """The answer with a job's words escaped, and with the headers that keep other sites out."""
+    if response.is_json:
+        kept = next((names for part, names in ESCAPED_THERE.items() if part in request.path), ())
+        response.set_data(json.dumps(escaped(response.get_json(), kept)))
+    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "same-origin"
+    return response
+
+
 CLOSED = "The dashboard opens by a one-time link: run `ltmc dashboard` (the start prints one too).\n"
+ABSENT = "There is no such job, it has expired, or this cannot be done to it now.\n"
 
 
 def changes() -> bool:
@@ -97,6 +105,14 @@ def same_origin() -> bool:
         return urlsplit(sender).netloc == request.host
     except ValueError:
         return False
+
+
+def shown(data: bytes) -> Any:
+    """JSON; anything else only by its size, so that one strange job does not close the page of a whole queue."""
+    try:
+        return json.loads(data)
+    except ValueError:
+        return {"unreadable": f"{len(data)} bytes, not JSON"}
 
 
 def escaped(value: Any, kept: tuple[str, ...] = ()) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
 import httpx2 as httpx
 import structlog
 from starlette.requests import Request
@@ -38,6 +40,8 @@ class Proxy:
             transport=httpx.AsyncHTTPTransport(uds=socket),
             base_url=settings.dashboard_url or "http://dashboard",
             timeout=SECONDS,
+            # One client serves every caller: it must not keep the cookie that opens the dashboard for one of them.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

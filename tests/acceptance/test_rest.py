@@ -1,0 +1,211 @@
+"""REST as a program meets it: tools and jobs as resources, projects apart, and an API that never stands still."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.routing import iter_route_contexts
+from jsonschema import Draft202012Validator
+
+from api.app import create_app
+from ltmc_jobs.queues.envelope import Keyring
+from ltmc_jobs.registry import Queue
+from tests.acceptance.conftest import Platform
+from tests.acceptance.front import Front, logged, web_of
+from tests.conftest import MakeSettings
+from workers.server import EmbeddedServer
+
+NOTE = {"file_name": "README.md", "content": "The heron stands in the reeds."}
+
+
+@pytest.fixture(scope="module")
+def web(platform: Platform) -> Iterator[httpx.Client]:
+    with web_of(platform.url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, redis_server: EmbeddedServer) -> Iterator[httpx.Client]:
+    """An API without a single worker."""
+    redis_url = redis_server.settings.redis_address()
+    front = Front(tmp_path_factory.mktemp("alone") / "home", REDIS_URL=redis_url, LTMC_PROJECT="alone").start().wait()
+    with web_of(front.url) as opened:
+        yield opened
+    front.stop()
+
+
+def test_t15_the_tools_are_counted(web: httpx.Client) -> None:
+    """T15: {tools, count, modules}; the count is the length of the one and the sum of the other."""
+    shown = web.get("/tools").json()
+    assert set(shown) == {"tools", "count", "modules"}
+    assert shown["count"] == len(shown["tools"]) == sum(shown["modules"].values()) > 0
+    for tool in shown["tools"]:
+        assert set(tool) == {"name", "description", "module", "inputSchema", "outputSchema"}
+        Draft202012Validator.check_schema(tool["inputSchema"])
+        Draft202012Validator.check_schema(tool["outputSchema"])
+        assert tool["module"] in shown["modules"]
+
+
+def test_t16_the_index_lists_what_is_served(web: httpx.Client, make_settings: MakeSettings) -> None:
+    """T16: the same paths and methods as the router has, none of them dead."""
+    settings = make_settings(REDIS_URL="redis://127.0.0.1:1/0")
+    settings.home.mkdir(mode=0o700)
+    Keyring.make(settings)
+    table: dict[str, set[str]] = {}
+    for route in iter_route_contexts(create_app(settings).routes):
+        if route.path:
+            table.setdefault(route.path, set()).update(route.methods or {"*"})
+    listed = {entry["path"]: set(entry["methods"]) for entry in web.get("/").json()["endpoints"]}
+    assert listed == table
+    assert {"/", "/health", "/metrics", "/tools", "/jobs", "/jsonrpc", "/mcp", "/rq", "/docs", "/queues"} <= set(listed)
+    for path, methods in listed.items():
+        for method in methods - {"*"}:
+            answer = web.request(method, path.format(job_id="none", name="none"), json={} if method == "POST" else None)
+            assert answer.status_code != 405, (method, path)
+            told = answer.json() if answer.status_code == 404 else {}
+            assert not told or told["error"]["message"].startswith(("there is no job", "there is no tool")), (
+                path,
+                told,
+            )
+
+
+def test_t16_every_route_is_described(web: httpx.Client) -> None:
+    """T16: /docs has words for each route, and for each tool the schema of its body."""
+    described = web.get("/openapi.json").json()["paths"]
+    for path, methods in described.items():
+        for method, shown in methods.items():
+            assert shown.get("summary"), (method, path)
+    bodies = described["/tools/store_memory"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert bodies["required"] == ["file_name", "content"]
+    assert set(described) >= {"/", "/health", "/metrics", "/tools", "/jobs/{job_id}", "/jsonrpc", "/queues"}
+
+
+def test_t09_a_job_is_followed_to_its_result(web: httpx.Client) -> None:
+    """T09: wait=0 answers 202 with a Location at once; following it gives what the call would have given."""
+    handle = web.post("/tools/store_memory", params={"project": "rest", "wait": 0}, json=NOTE)
+    assert handle.status_code == 202
+    job_id = handle.json()["job_id"]
+    assert handle.headers["location"] == f"/jobs/{job_id}/result"
+    result = web.get(handle.headers["location"], params={"project": "rest", "wait": 30})
+    assert result.status_code == 200
+    assert (result.json()["version"], result.json()["job_id"]) == (1, job_id)
+    shown = web.get(f"/jobs/{job_id}", params={"project": "rest"}).json()
+    assert (shown["status"], shown["name"], shown["project"]) == ("finished", "store_memory", "rest")
+    gone = web.delete(f"/jobs/{job_id}", params={"project": "rest"}).json()
+    assert (gone["cancelled"], gone["status"]) == (False, "finished")
+    listed = web.get("/jobs", params={"project": "rest", "limit": 1, "status": "finished", "queue": "default"}).json()
+    assert [job["id"] for job in listed["jobs"]] == [job_id]
+    at_once = web.post("/tools/store_memory", params={"project": "rest", "wait": 30}, json=NOTE)
+    assert (at_once.status_code, at_once.json()["version"]) == (200, 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("POST", "/tools/nothing", 404, "unknown_method"),
+        ("GET", "/nothing", 404, "not_found"),
+        ("GET", "/tools/store_memory", 405, "invalid_call"),
+        ("PUT", "/jobs", 405, "invalid_call"),
+        ("GET", "/jobs/01a1fd74-0000-7000-8000-000000000000", 404, "not_found"),
+        ("GET", "/jobs/01a1fd74-0000-7000-8000-000000000000/result", 404, "not_found"),
+        ("DELETE", "/jobs/01a1fd74-0000-7000-8000-000000000000", 404, "not_found"),
+        ("GET", "/jobs/a:dependents/result", 422, "invalid_arguments"),
+        ("GET", "/jobs/a%2F..%2Fb", 404, "not_found"),
+        ("GET", "/jobs?status=asleep", 422, "invalid_arguments"),
+        ("GET", "/jobs?limit=many", 422, "invalid_arguments"),
+        ("GET", "/jobs?limit=0", 422, "invalid_arguments"),
+        ("GET", "/jobs?project=a/b", 422, "invalid_arguments"),
+        ("GET", "/jobs/x/result?wait=NaN", 422, "invalid_arguments"),
+        ("POST", "/tools/job_list?wait=inf", 422, "invalid_arguments"),
+    ],
+)
+def test_errors_have_a_status_a_code_and_an_id(
+    platform: Platform, web: httpx.Client, method: str, path: str, status: int, code: str
+) -> None:
+    """T11, T15: one form for all of them, and the log has the id."""
+    answer = web.request(method, path, headers={"X-Request-ID": f"rest-{code}-{status}"})
+    assert answer.status_code == status
+    assert answer.json()["success"] is False
+    assert answer.json()["error"]["code"] == code
+    assert answer.json()["error"]["id"] == answer.headers["x-request-id"] == f"rest-{code}-{status}"
+    assert any(line.get("request_id") == f"rest-{code}-{status}" for line in logged(platform.home))
+    assert ("allow" in answer.headers) is (status == 405)
+
+
+def test_t06_arguments_are_checked_before_the_handler(web: httpx.Client) -> None:
+    """T06: the HTTP side of it: 422, the field by name, no job."""
+    for body, field in (({"content": "x"}, "file_name"), ({"file_name": "x", "content": 1}, "content"), ([], "")):
+        refused = web.post("/tools/store_memory", params={"project": "t06-rest"}, json=body)
+        assert refused.status_code == 422
+        assert refused.json()["error"]["details"] == {"field": field}
+    assert web.get("/jobs", params={"project": "t06-rest"}).json()["count"] == 0
+
+
+def test_projects_do_not_see_each_other(web: httpx.Client) -> None:
+    """V23: a README.md in each; neither finds, lists, follows or cancels what is the other's."""
+    stored: dict[str, dict[str, Any]] = {}
+    for project, words in (("p-one", "Alpha speaks of anvils."), ("p-two", "Beta speaks of boats.")):
+        note = {"file_name": "README.md", "content": words}
+        stored[project] = web.post("/tools/store_memory", params={"project": project, "wait": 30}, json=note).json()
+        assert stored[project]["version"] == 1
+    for project, other, mine, theirs in (("p-one", "p-two", "anvils", "boats"), ("p-two", "p-one", "boats", "anvils")):
+        for query in ("README", mine, theirs):
+            call = {"params": {"project": project, "wait": 30}, "json": {"query": query}}
+            found = web.post("/tools/retrieve_memory", **call).json()  # type: ignore[arg-type]
+            assert not any(theirs in chunk["content"] for chunk in found["retrieved_chunks"]), (project, query)
+        headed = web.get(f"/jobs/{stored[project]['job_id']}", headers={"X-LTMC-Project": project})
+        assert headed.status_code == 200
+        foreign = stored[other]["job_id"]
+        for method, path in (("GET", ""), ("GET", "/result"), ("DELETE", "")):
+            answer = web.request(method, f"/jobs/{foreign}{path}", params={"project": project})
+            unknown = web.request(method, f"/jobs/{foreign[:-1]}g{path}", params={"project": project})
+            assert (answer.status_code, unknown.status_code) == (404, 404)
+            assert answer.json()["error"]["message"] == unknown.json()["error"]["message"].replace(
+                f"{foreign[:-1]}g", foreign
+            ), "foreign and unknown look the same"
+        listed = web.get("/jobs", params={"project": project}).json()["jobs"]
+        assert listed
+        assert all(job["project"] == project for job in listed)
+
+
+def test_without_a_worker_the_handle_comes_at_once_with_the_reason(alone: httpx.Client) -> None:
+    """T09: nobody waits for a worker that is not there; the job can be looked at, waited for and cancelled."""
+    started = time.monotonic()
+    handle = alone.post("/tools/store_memory", json=NOTE)
+    assert time.monotonic() - started < 3
+    assert handle.status_code == 202
+    assert "no worker is running for the default queue" in handle.json()["job"]["reason"]
+    job_id = handle.json()["job_id"]
+    assert alone.get(f"/jobs/{job_id}").json()["status"] == "queued"
+    assert alone.get("/queues").json()["queues"]["default"]["queued"] >= 1
+    pending = alone.get(f"/jobs/{job_id}/result")
+    assert (pending.status_code, pending.headers["location"]) == (202, f"/jobs/{job_id}/result")
+    cancelled = alone.delete(f"/jobs/{job_id}").json()
+    assert (cancelled["cancelled"], cancelled["status"]) == (True, "canceled")
+    ended = alone.get(f"/jobs/{job_id}/result")
+    assert (ended.status_code, ended.json()["error"]["code"]) == (409, "job_cancelled")
+    assert set(alone.get("/health").json()["queues_without_worker"]) == {queue.value for queue in Queue}
+
+
+def test_t09_health_answers_while_calls_wait(alone: httpx.Client) -> None:
+    """T09: forty calls wait five seconds each for a job that does not end, and /health takes < 100 ms at p99."""
+    job_id = alone.post("/tools/store_memory", json=NOTE).json()["job_id"]
+    took: list[float] = []
+    with ThreadPoolExecutor(40) as pool:
+        began = time.monotonic()
+        waiting = [pool.submit(alone.get, f"/jobs/{job_id}/result?wait=5") for _ in range(40)]
+        while not all(call.done() for call in waiting):
+            started = time.monotonic()
+            assert alone.get("/health").status_code == 200
+            took.append(time.monotonic() - started)
+        lasted = time.monotonic() - began
+        assert {call.result().status_code for call in waiting} == {202}
+    alone.delete(f"/jobs/{job_id}")
+    assert 5 <= lasted < 8
+    assert len(took) > 200
+    assert sorted(took)[int(len(took) * 0.99)] < 0.1
