@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.requests import request_id, told
 from ltmc_jobs.errors import Forbidden, InvalidCall, LtmcError, Misconfigured, Unauthorized
+from ltmc_jobs.private_files import make_secret
 from ltmc_jobs.queues.contract import Principal
-from ltmc_jobs.secret_files import make_secret
 from ltmc_jobs.settings import Settings
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")

@@ -29,7 +29,7 @@ def append(services: Services, file: str, line: str, seconds: float = 0.0) -> di
     return {"line": line}
 
 
-def refuse(services: Services, file: str) -> None:
+def turn_away(services: Services, file: str) -> None:
     append(services, file, "ran")
     raise Conflict("it does not fit", thing="door")
 
@@ -65,7 +65,7 @@ def report(services: Services, file: str) -> dict[str, Any]:
 ECHO = _kind("echo")
 ECHO_LOW = JobKind(name="echo_low", path="tests.queue_kinds.echo", queue=Queue.LOW)
 APPEND = _kind("append")
-REFUSE = _kind("refuse")
+REFUSE = _kind("turn_away")
 BE_AWAY = _kind("be_away")
 CRASH = _kind("crash", retries=0)
 DIE_ONCE = _kind("die_once")

@@ -70,8 +70,8 @@ def start(detach: bool) -> None:
 
 
 def _start_detached(settings: Settings) -> None:
+    from ltmc_jobs.private_files import make_private, open_log
     from workers import supervisor
-    from workers.private_files import make_private, open_log
 
     log = settings.home / "logs" / "platform.log"
     make_private(settings.home)

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ltmc_jobs.private_files import open_log
 from workers.backoff import Backoff
-from workers.private_files import open_log
 
 LOG_BYTES = 10_000_000
 Start = Callable[[], "subprocess.Popen[bytes]"]

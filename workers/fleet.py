@@ -23,12 +23,12 @@ from redis import Redis
 
 from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.orchestration.installation import Installation
+from ltmc_jobs.private_files import make_private
 from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.registry import Queue
 from ltmc_jobs.settings import Settings
 from workers.backoff import Backoff
 from workers.pools import Pool, fleet
-from workers.private_files import make_private
 from workers.processes import STOP_SECONDS, describe
 from workers.signals import STOPPING, Signals
 

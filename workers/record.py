@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 
+from ltmc_jobs.private_files import write_private
 from ltmc_jobs.settings import Settings
 from workers import processes
-from workers.private_files import write_private
 
 
 @dataclass

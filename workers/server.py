@@ -16,11 +16,10 @@ from typing import IO
 import psutil
 
 from ltmc_jobs.errors import Misconfigured, QueueUnavailable
-from ltmc_jobs.secret_files import make_secret
+from ltmc_jobs.private_files import make_private, make_secret, open_log, own, write_private
 from ltmc_jobs.settings import Settings
 from workers import ports, processes
 from workers.guard import Guard
-from workers.private_files import make_private, open_log, own, write_private
 
 OLDEST = (6, 2)
 LOOPBACK = "127.0.0.1"

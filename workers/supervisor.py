@@ -14,12 +14,12 @@ from typing import IO
 import click
 
 from ltmc_jobs.errors import LtmcError, Misconfigured
+from ltmc_jobs.private_files import make_private, own
 from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.settings import Settings
 from workers import health, ports, processes
 from workers.child import Child, launch
 from workers.guard import Guard
-from workers.private_files import make_private, own
 from workers.processes import STOP_SECONDS, describe
 from workers.record import Process, Record
 from workers.server import EmbeddedServer, ping

@@ -8,7 +8,7 @@ from redis import Redis
 
 from ltmc_jobs import keys
 from ltmc_jobs.errors import Misconfigured
-from ltmc_jobs.secret_files import make_secret
+from ltmc_jobs.private_files import make_secret
 
 FILE = "installation"
 

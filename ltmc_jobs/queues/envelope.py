@@ -15,9 +15,9 @@ from typing import Any
 
 from ltmc_jobs import registry
 from ltmc_jobs.errors import EnvelopeRefused, Misconfigured, UnknownMethod
+from ltmc_jobs.private_files import make_secret
 from ltmc_jobs.queues.contract import JobSpec, Principal
 from ltmc_jobs.registry import JobKind
-from ltmc_jobs.secret_files import make_secret
 from ltmc_jobs.settings import Settings
 
 VERSION = 1

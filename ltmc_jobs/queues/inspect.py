@@ -6,7 +6,7 @@ import base64
 import heapq
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -137,9 +137,20 @@ def list_jobs(
     depth = PROJECT_DEPTH if project else limit
     statuses = [status] if status else list(JobStatus)
     found = {job_id for name in queues for wanted in statuses for job_id in _ids(connection, name, wanted, depth)}
-    newest = heapq.nlargest(depth, found)  # UUIDv7: the newest have the largest ids
-    infos = [info for info in _infos(connection, newest) if project in (None, info.project) and info.status in statuses]
-    return sorted(infos, key=lambda info: (info.created_at or "", info.id), reverse=True)[:limit]
+    newest = heapq.nlargest(limit, _made(connection, found, project))
+    infos = [info for info in _infos(connection, [job_id for _, job_id in newest]) if info.status in statuses]
+    return sorted(infos, key=lambda info: (info.created_at or "", info.id), reverse=True)
+
+
+def _made(connection: Redis, ids: Iterable[str], project: str | None) -> Iterator[tuple[str, str]]:
+    """When each job of the project was made, and its id."""
+    wanted = list(ids)
+    pipeline = connection.pipeline(transaction=False)
+    for job_id in wanted:
+        pipeline.hmget(RqJob.key_for(job_id), "created_at", "meta")
+    for job_id, (made, meta) in zip(wanted, pipeline.execute(), strict=True):
+        if made and project in (None, (_json(meta) or {}).get("project")):
+            yield made.decode(), job_id
 
 
 def forget_expired(connection: Redis) -> int:

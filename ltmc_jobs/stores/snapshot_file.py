@@ -30,13 +30,6 @@ def checksum(path: Path) -> tuple[int, int]:
         return file.tell(), crc32
 
 
-def make_private(directory: Path) -> None:
-    """Make a directory, and those above it that are missing, for their owner alone."""
-    for missing in [path for path in (directory, *directory.parents) if not path.exists()][::-1]:
-        missing.mkdir(exist_ok=True)
-        missing.chmod(0o700)
-
-
 def sync(path: Path) -> None:
     """Return when a file or directory is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

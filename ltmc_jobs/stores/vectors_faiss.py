@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ltmc_jobs.errors import InvalidArguments, ModelMismatch, StoreUnavailable
+from ltmc_jobs.private_files import make_private
 from ltmc_jobs.settings import PROJECT_PATTERN, Settings
 from ltmc_jobs.stores.contracts import Hit, Records, Snapshot, VectorRow
-from ltmc_jobs.stores.snapshot_file import Signature, checksum, make_private, signature_of, sync, writer
+from ltmc_jobs.stores.snapshot_file import Signature, checksum, signature_of, sync, writer
 
 PAGE_ROWS = 4096  # vectors read at once: 6 MB at 384 dimensions
 

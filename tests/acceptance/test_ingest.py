@@ -90,13 +90,13 @@ def test_a_text_too_long_for_one_job_is_stored_in_parts(platform: Platform, tmp_
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_run_goes_on(platform: Platform, tmp_path: Path, how: signal.Signals) -> None:
     """Killed in the middle and started again, every file is stored exactly once."""
-    project, count = f"killed-{how.name.lower()}", 150
+    project, count = f"killed-{how.name.lower()}", 400
     folder = tmp_path / "papers"
     folder.mkdir()
     for number in range(count):
         (folder / f"{number:03}.md").write_text(f"# Paper {number}\n\nIt was written by author number {number}.")
     manifest = platform.home / "ingest" / f"{project}.sqlite"
-    command = ltmc_command(["ingest", folder, "--project", project, "--concurrency", 2])
+    command = ltmc_command(["ingest", folder, "--project", project, "--concurrency", 1])
     process = subprocess.Popen(command, env=platform.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + 60
     while states(manifest)["searchable"] < 10:

@@ -275,6 +275,24 @@ def test_lists_and_counts(jobs: JobQueue) -> None:
     assert jobs.counts()["low"]["queued"] == 0
 
 
+def test_the_newest_job_is_listed_first_whatever_its_id(jobs: JobQueue) -> None:
+    ids = ["ffff0000-0000-4000-8000-000000000000", new_job_id(), "00000000-0000-4000-8000-000000000000"]
+    for job_id in ids:
+        jobs.enqueue(JobSpec(kind=kinds.ECHO, args={}, project="default", id=job_id))
+    assert [info.id for info in jobs.list(project="default", limit=2)] == ids[:0:-1]
+    assert [info.id for info in jobs.list(limit=2)] == ids[:0:-1]
+
+
+def test_many_at_once_are_idempotent_too(jobs: JobQueue) -> None:
+    specs = [spec(kinds.ECHO, n=n) for n in range(4)]
+    assert jobs.enqueue_many([]) == []
+    assert [ref.created for ref in jobs.enqueue_many(specs[:3])] == [True] * 3
+    assert [ref.created for ref in jobs.enqueue_many(specs)] == [False, False, False, True]
+    twice = spec(kinds.ECHO)
+    assert [ref.created for ref in jobs.enqueue_many([twice, twice])] == [True, False]
+    assert jobs.counts()["default"]["queued"] == 5
+
+
 def test_what_is_not_json_is_refused_before_anything_is_written(jobs: JobQueue, shared: Shared) -> None:
     before = set(shared.redis.scan_iter("rq:*"))
     for bad in (object(), float("nan"), {1, 2}, "x" * 34_000_000):

@@ -17,9 +17,9 @@ import redis
 from pydantic import SecretStr
 
 from ltmc_jobs.errors import Misconfigured, QueueUnavailable
+from ltmc_jobs.private_files import own
 from tests.conftest import MakeSettings, clean_environment, free_port
 from workers import ports, processes
-from workers.private_files import own
 from workers.server import EmbeddedServer, ping, quoted
 
 KILLED_OWNER = """

@@ -1,9 +1,11 @@
-"""Files and directories that only their owner can read, and locks on them."""
+"""Files and directories that only their owner can read, secrets in them, and locks on them."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -46,6 +48,18 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def make_secret(path: Path) -> str:
+    """The secret in a file; made now, 48 random bytes, if there is none. Of two makers at once, the first counts."""
+    if not path.exists():
+        made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48) + "\n")
+        with suppress(FileExistsError):
+            os.link(made, path)
+        made.unlink()
+    return path.read_text().strip()
 
 
 def open_log(path: Path) -> BinaryIO:
