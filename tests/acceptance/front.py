@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -13,11 +14,19 @@ from typing import Any
 
 import httpx
 import redis
+from prometheus_client.parser import text_string_to_metric_families
 
 from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.settings import Settings
 from tests.acceptance.conftest import ROOT, Platform
 from tests.conftest import build_settings, clean_environment, free_port, wait_until
+
+# What no answer may hold: traces, paths, SQL, addresses, Redis' own words
+LEAKS = re.compile(
+    r"Traceback|File \"|line \d+, in |site-packages|\.py\b|/(work|home|root|tmp|usr|var|etc)/|redis://|rq:job|WRONGTYPE"
+    r"|\b(SELECT|INSERT|UPDATE|DELETE) .*(FROM|INTO|SET)\b|sqlite|(127\.0\.0\.1|localhost):\d+|Error\(|0x[0-9a-f]{6,}",
+    re.IGNORECASE,
+)
 
 
 def web_of(url: str, **options: Any) -> httpx.Client:
@@ -53,6 +62,21 @@ def _objects(line: str) -> Iterator[dict[str, Any]]:
         found, end = json.JSONDecoder().raw_decode(line)
         yield found
         line = line[end:]
+
+
+def store(web: httpx.Client, name: str, headers: dict[str, str] | None = None, **more: str) -> dict[str, Any]:
+    note = {"file_name": name, "content": f"About {name}."} | more
+    answer = web.post("/tools/store_memory?wait=45", json=note, headers=headers)
+    assert answer.status_code == 200, answer.text
+    shown: dict[str, Any] = answer.json()
+    return shown
+
+
+def samples(web: httpx.Client) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Every sample of /metrics, by its name and the values of its labels."""
+    text = web.get("/metrics").text
+    found = [one for family in text_string_to_metric_families(text) for one in family.samples]
+    return {(one.name, tuple(value for _, value in sorted(one.labels.items()))): one.value for one in found}
 
 
 class Front:

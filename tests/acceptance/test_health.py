@@ -1,4 +1,4 @@
-"""What the platform says of itself: /health when parts of it are taken away, /metrics against a recount, the logs."""
+"""What /health says when parts of the platform are taken away."""
 
 from __future__ import annotations
 
@@ -11,27 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
-from rq import Queue as RqQueue
-from rq.registry import DeferredJobRegistry, FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 
-from ltmc_jobs.queues.contract import JobSpec
-from ltmc_jobs.registry import JobKind, Queue
-from ltmc_jobs.shared import Shared
 from ltmc_jobs.stores.contracts import ChunkText
 from ltmc_jobs.stores.records_sqlite import SqliteRecords
 from tests.acceptance.conftest import Platform
-from tests.acceptance.front import Front, logged, settings_of, web_of
+from tests.acceptance.front import samples, settings_of, store, web_of
 from tests.conftest import wait_until
 from workers.record import Record
 
 LATE = 5.0  # seconds in which /health knows
-UNDECLARED = JobKind(name="not_known_to_the_workers", path="tests.nothing", queue=Queue.LOW, retries=0)
 
 
 @pytest.fixture(scope="module", name="platform")
@@ -47,28 +39,6 @@ def _platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 def web(platform: Platform) -> Iterator[httpx.Client]:
     with web_of(platform.url) as opened:
         yield opened
-
-
-@pytest.fixture(scope="module")
-def shared(platform: Platform) -> Iterator[Shared]:
-    opened = Shared.open(settings_of(platform))
-    yield opened
-    opened.close()
-
-
-def store(web: httpx.Client, name: str, headers: dict[str, str] | None = None, **more: str) -> dict[str, Any]:
-    note = {"file_name": name, "content": f"About {name}."} | more
-    answer = web.post("/tools/store_memory?wait=45", json=note, headers=headers)
-    assert answer.status_code == 200, answer.text
-    shown: dict[str, Any] = answer.json()
-    return shown
-
-
-def samples(web: httpx.Client) -> dict[tuple[str, tuple[str, ...]], float]:
-    """Every sample of /metrics, by its name and the values of its labels."""
-    text = web.get("/metrics").text
-    found = [one for family in text_string_to_metric_families(text) for one in family.samples]
-    return {(one.name, tuple(value for _, value in sorted(one.labels.items()))): one.value for one in found}
 
 
 def is_healthy(web: httpx.Client) -> bool:
@@ -205,116 +175,3 @@ def count_vectors(home: Path) -> int:
         counted = connection.execute("SELECT count(*) FROM vectors").fetchone()[0]
     connection.close()
     return int(counted)
-
-
-def test_t17_the_parser_accepts_the_metrics(web: httpx.Client) -> None:
-    """T17, N02: Prometheus text with the four metrics, the histogram from 1 ms to 10 s."""
-    answer = web.get("/metrics")
-    assert answer.headers["content-type"].startswith("text/plain; version=")
-    families = {family.name: family for family in text_string_to_metric_families(answer.text)}
-    assert {name: families[name].type for name in ("ltmc_requests", "ltmc_request_duration_seconds")} == {
-        "ltmc_requests": "counter",
-        "ltmc_request_duration_seconds": "histogram",
-    }
-    assert {"ltmc_active_agents", "ltmc_vector_index_size", "rq_jobs", "rq_workers"} <= set(families)
-    bounds = {one.labels["le"] for one in families["ltmc_request_duration_seconds"].samples if "le" in one.labels}
-    assert {"0.001", "10.0", "+Inf"} <= bounds
-    for family in families.values():
-        assert family.documentation, family.name
-
-
-def test_n01_n02_the_counters_equal_the_requests_sent(web: httpx.Client) -> None:
-    """N01, N02: exactly, by method and status, of whatever kind they are; the histogram counts the same."""
-    sent = [
-        ("GET", "/tools", {}, 7, "GET /tools", "200"),
-        ("POST", "/jsonrpc", {"json": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}}, 5, "POST /jsonrpc", "200"),
-        ("POST", "/tools/store_memory", {"json": {}}, 3, "POST /tools/store_memory", "422"),
-        ("GET", f"/jobs/{uuid.uuid4()}", {}, 4, "GET /jobs/{job_id}", "404"),
-        ("GET", "/made/up", {}, 6, "GET other", "404"),
-        ("GET", "/tools", {"headers": {"Host": "evil.example"}}, 2, "GET other", "403"),
-        ("BREW", "/tools", {}, 3, "OTHER /tools", "405"),
-        ("GET", "/rq/", {}, 2, "GET /rq", "403"),
-    ]
-    before = samples(web)
-    for method, path, options, count, _, status in sent:
-        for _n in range(count):
-            assert str(web.request(method, path, **options).status_code) == status  # type: ignore[arg-type]
-    after = samples(web)
-
-    def grown(name: str, *labels: str) -> float:
-        return after.get((name, labels), 0.0) - before.get((name, labels), 0.0)
-
-    for _, _, _, count, label, status in sent:
-        assert grown("ltmc_requests_total", label, status) == count, (label, status)
-    for label in {label for *_, label, _ in sent}:
-        total = sum(count for _, _, _, count, other, _ in sent if other == label)
-        assert grown("ltmc_request_duration_seconds_count", label) == total, label
-        assert grown("ltmc_request_duration_seconds_bucket", "+Inf", label) == total, label
-    names = [labels[0] for name, labels in after if name == "ltmc_requests_total"]
-    assert not any("made" in name or "BREW" in name for name in names), "callers make up no labels"
-
-
-def test_n03_agents_are_counted_over_all_processes(platform: Platform, web: httpx.Client, shared: Shared) -> None:
-    """N03: two front ends, several workers, three agents; each /metrics and /health tells the registry's number."""
-    before = shared.agents.active()
-    second = Front(platform.home, REDIS_PORT=platform.env["REDIS_PORT"]).start().wait()
-    try:
-        with web_of(second.url) as other:
-            for client, agent in ((web, "n03-one"), (web, "n03-two"), (other, "n03-three"), (other, "n03-one")):
-                store(client, "n03.md", {"X-LTMC-Agent": agent})
-            assert shared.agents.active() == before + 3
-            for client in (web, other):
-                assert samples(client)["ltmc_active_agents", ()] == before + 3
-                status = client.get("/health").json()["orchestration"]["orchestration_status"]
-                assert status["active_agents"] == before + 3
-    finally:
-        second.stop()
-
-
-def test_n05_j12_the_queues_metrics_equal_a_recount(web: httpx.Client, shared: Shared) -> None:
-    """N05, J12: what /metrics and GET /queues say is what RQ's own classes count, queue by queue."""
-    failing = [JobSpec(kind=UNDECLARED, args={}, project="n05") for _ in range(3)]
-    shared.queue.enqueue_many(failing)
-    for spec in failing:
-        assert shared.queue.outcome(spec.id, 10).error is not None
-    waiting = JobSpec(kind=UNDECLARED, args={}, project="n05", depends_on=(failing[0].id,))
-    with_parent = JobSpec(kind=UNDECLARED, args={}, project="n05", depends_on=(waiting.id,))
-    shared.queue.enqueue_many([waiting, with_parent])
-    counted = web.get("/queues").json()["queues"]
-    found = samples(web)
-    live = web.get("/health").json()["workers"]
-    for queue in Queue:
-        registries = {
-            "failed": FailedJobRegistry,
-            "finished": FinishedJobRegistry,
-            "started": StartedJobRegistry,
-            "deferred": DeferredJobRegistry,
-        }
-        recount = {
-            state: registry(queue.value, connection=shared.redis).get_job_count(cleanup=False)
-            for state, registry in registries.items()
-        } | {"queued": RqQueue(queue.value, connection=shared.redis).count}
-        assert {state: counted[queue][state] for state in recount} == recount, queue
-        assert {state: found["rq_jobs", (queue.value, state)] for state in recount} == recount, queue
-        assert counted[queue]["workers"] == live[queue]
-        assert found["ltmc_queue_oldest_job_age_seconds", (queue.value,)] == counted[queue]["oldest_age_seconds"]
-    assert counted["low"]["failed"] >= 3
-    assert counted["low"]["deferred"] >= 1
-
-
-def test_n06_a_line_of_each_run_with_the_callers_request_id(platform: Platform, web: httpx.Client) -> None:
-    """N06: one JSON line with all the fields, and the X-Request-ID of the HTTP request in the job's line."""
-    headers = {"X-Request-ID": "n06-request", "X-LTMC-Agent": "n06-agent", "X-LTMC-Session": "n06-session"}
-    assert store(web, "n06.md", headers)["job_id"]
-    lines = [line for line in logged(platform.home) if line.get("tool_name") and line["request_id"] == "n06-request"]
-    line = next(line for line in lines if line["tool_name"] == "store_memory")
-    assert line["success"] is True
-    assert line["execution_time_ms"] > 0
-    assert (line["agent_id"], line["session_id"]) == ("n06-agent", "n06-session")
-    assert sum(line["tool_name"] == "store_memory" for line in lines) == 1
-    for wrong in ("a b", "x" * 65, "né", 'a"b'):
-        answer = web.get("/made/up", headers={"X-Request-ID": wrong.encode()})  # type: ignore[dict-item]
-        assert answer.headers["x-request-id"] != wrong
-        assert answer.headers["x-request-id"] == answer.json()["error"]["id"]
-    named = web.get("/tools", headers={"X-LTMC-Agent": "x" * 257})
-    assert (named.status_code, named.json()["error"]["code"]) == (400, "invalid_call")
