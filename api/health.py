@@ -77,15 +77,25 @@ class Health:
         started = time.monotonic()
         seconds, _ = self._connection.time()
         latency = time.monotonic() - started
-        found: Any = self._connection.get(keys.key(keys.INSTALLATION, "probe", "stores"))
         return {
             "at": time.time(),
             "latency_ms": round(latency * 1000, 2),
-            "probe": json.loads(found) if found else None,
+            "probe": probe_of(self._connection),
             "now": seconds,
             "live": Heartbeats(self._connection).live([queue.value for queue in Queue]),
             "agents": AgentRegistry(self._connection).active(),
         }
+
+
+def probe_of(connection: Redis) -> dict[str, Any] | None:
+    """What a worker last found out about the stores: `{at, components}`; None for nothing that can be read."""
+    found: Any = connection.get(keys.key(keys.INSTALLATION, "probe", "stores"))
+    try:
+        probe = json.loads(found)
+        parts = {name: part for name, part in probe["components"].items() if isinstance(part["status"], str)}
+        return {"at": float(probe["at"]), "components": parts}
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return None
 
 
 def brief(found: dict[str, Any]) -> dict[str, Any]:

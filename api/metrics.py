@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from ltmc_jobs import keys
+from api.health import probe_of
 from ltmc_jobs.shared import Shared
 
 
@@ -52,8 +50,8 @@ class _Collector:
 
     def _state(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("ltmc_active_agents", "Agents heard of lately", value=self._shared.agents.active())
-        found: Any = self._shared.redis.get(keys.key(keys.INSTALLATION, "probe", "stores"))
-        components = json.loads(found)["components"] if found else {}
+        probe = probe_of(self._shared.redis)
+        components = probe["components"] if probe else {}
         size = GaugeMetricFamily("ltmc_vector_index_size", "Vectors that a search looks at")
         vectors = components.get("vector_store", {}).get("vectors")
         if vectors is not None:

@@ -16,10 +16,11 @@ import httpx
 import numpy as np
 import pytest
 
+from ltmc_jobs import keys
 from ltmc_jobs.stores.contracts import ChunkText
 from ltmc_jobs.stores.records_sqlite import SqliteRecords
 from tests.acceptance.conftest import Platform
-from tests.acceptance.front import samples, settings_of, store, web_of
+from tests.acceptance.front import redis_of, samples, settings_of, store, web_of
 from tests.conftest import wait_until
 from workers.record import Record
 
@@ -150,6 +151,19 @@ def test_t13_the_index_is_gone(platform: Platform, web: httpx.Client) -> None:
     assert store(web, "rebuilds.md", wait_for="searchable")["state"] == "searchable"
     wait_until(lambda: is_healthy(web), LATE + 1, "healthy")
     assert list((platform.home / "faiss_index").rglob("*.faiss"))
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"{", b"[]", b"\xff", b'{"at": "x", "components": {}}', b'{"at": 1, "components": 2}']
+)
+def test_t13_a_finding_that_cannot_be_read_is_none(platform: Platform, web: httpx.Client, damaged: bytes) -> None:
+    """T13: /health and /metrics answer whatever Redis holds where a worker's finding should be."""
+    wait_until(lambda: is_healthy(web), 10)
+    with redis_of(platform) as connection:
+        connection.set(keys.key(keys.INSTALLATION, "probe", "stores"), damaged, ex=10)
+        shown = web.get("/health")
+        assert (shown.status_code, web.get("/metrics").status_code) == (200, 200)
+        assert shown.json()["components"]["database"]["status"] in ("unknown", "healthy")  # or a new one came just now
 
 
 def write_vectors(file: Path, count: int) -> None:
