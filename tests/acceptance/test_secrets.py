@@ -101,7 +101,7 @@ def test_v09_a_wrong_password_is_not_repeated(
 ) -> None:
     """V09: a server that refuses the password: unhealthy, and what was tried stands nowhere."""
     port = redis_server.settings.redis_port
-    front = Front(tmp_path / "home", REDIS_HOST="127.0.0.1", REDIS_PORT=port, REDIS_PASSWORD="wr0ng-and-secret-words")
+    front = Front(tmp_path / "home", REDIS_HOST="127.0.0.1", REDIS_PORT=port, REDIS_PASSWORD="wr0ng")
     front.start().wait()
     try:
         with web_of(front.url) as web:
