@@ -199,4 +199,7 @@ def _raise(error: Exception) -> None:
 def _answer(tool: str, outcome: Outcome) -> Answer:
     if not outcome.is_final:
         return Answer(tool, outcome.job_id, outcome.status.value, reason="it still runs; the wait is over")
-    return Answer(tool, outcome.job_id, outcome.status.value, outcome.unwrap())
+    result = outcome.unwrap()
+    # A job kind may give any JSON; the answer to a call is an object.
+    shown = result if isinstance(result, dict) else {"result": result}
+    return Answer(tool, outcome.job_id, outcome.status.value, shown)

@@ -173,4 +173,5 @@ def error_classes() -> dict[str, type[LtmcError]]:
 def from_dict(shown: dict[str, Any]) -> LtmcError:
     """The error that `as_dict` showed; an unknown code becomes a plain JobFailed."""
     cls = error_classes().get(str(shown.get("code")), JobFailed)
-    return cls(str(shown.get("message", "")), **shown.get("details", {}))
+    details = shown.get("details")
+    return cls(str(shown.get("message", "")), **(details if isinstance(details, dict) else {}))

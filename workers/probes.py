@@ -15,7 +15,7 @@ import structlog
 from ltmc_jobs import keys
 from ltmc_jobs.services import Services
 
-PROBE_SECONDS = 4.0
+PROBE_SECONDS = 2.0  # twice as often as a probe may be old, so that a busy machine is not "unknown"
 PROBE_LIFE_SECONDS = 15
 
 log = structlog.get_logger("ltmc.probes")

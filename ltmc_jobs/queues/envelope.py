@@ -64,7 +64,8 @@ class Keyring:
         """Whether one of the keys made this signature."""
         key = self._keys.get(signature.partition(":")[0])
         expected = hmac.new(key or b"", message, hashlib.sha256).hexdigest()
-        return key is not None and hmac.compare_digest(expected, signature.partition(":")[2])
+        given = signature.partition(":")[2].encode(errors="replace")
+        return key is not None and hmac.compare_digest(expected.encode(), given)
 
 
 @dataclass(frozen=True, slots=True)

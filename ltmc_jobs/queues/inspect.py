@@ -41,9 +41,10 @@ def results_key(job_id: str) -> str:
 
 def job_info(job_id: str, fields: dict[bytes, bytes], newest: dict[bytes, bytes] | None) -> JobInfo:
     """What RQ's hash and the newest entry of its result stream say; nothing is unpickled."""
-    text = {name.decode(): value for name, value in fields.items()}
-    meta = _json(text.get("meta")) or {}
-    status = JobStatus(text.get("status", b"queued").decode())
+    text = {_text(name): value for name, value in fields.items()}
+    kept = _json(text.get("meta"))
+    meta = kept if isinstance(kept, dict) else {}
+    status = _status(text.get("status", b"queued"))
     return JobInfo(
         id=job_id,
         name=str(meta.get("name", "")) or _function_name(text.get("data", b"")),
@@ -56,7 +57,7 @@ def job_info(job_id: str, fields: dict[bytes, bytes], newest: dict[bytes, bytes]
         ended_at=_time(text.get("ended_at")),
         result=return_value(newest) if status == JobStatus.FINISHED else None,
         error=_error(meta) if status == JobStatus.FAILED else None,
-        attempts=int(text.get(ATTEMPTS, b"0")),
+        attempts=_number(text.get(ATTEMPTS, b"0")),
         meta={name: value for name, value in meta.items() if name not in ("name", "project", "error")},
     )
 
@@ -64,7 +65,10 @@ def job_info(job_id: str, fields: dict[bytes, bytes], newest: dict[bytes, bytes]
 def return_value(entry: dict[bytes, bytes] | None) -> Any:
     """The JSON result in an entry of a result stream."""
     encoded = (entry or {}).get(b"return_value")
-    return _json(base64.b64decode(encoded)) if encoded else None
+    try:
+        return _json(base64.b64decode(encoded)) if encoded else None
+    except ValueError:
+        return None
 
 
 def error_of(info: JobInfo) -> LtmcError | None:
@@ -149,8 +153,9 @@ def _made(connection: Redis, ids: Iterable[str], project: str | None) -> Iterato
     for job_id in wanted:
         pipeline.hmget(RqJob.key_for(job_id), "created_at", "meta")
     for job_id, (made, meta) in zip(wanted, pipeline.execute(), strict=True):
-        if made and project in (None, (_json(meta) or {}).get("project")):
-            yield made.decode(), job_id
+        told = _json(meta)
+        if made and (project is None or (isinstance(told, dict) and told.get("project") == project)):
+            yield _text(made), job_id
 
 
 def forget_expired(connection: Redis) -> int:
@@ -255,6 +260,18 @@ def _time(value: bytes | str | None) -> str | None:
 def _text(value: Any) -> str:
     """What a reader of a connection without decoding gets, as text."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _status(value: bytes) -> JobStatus:
+    """A state; what anybody else wrote there counts as failed."""
+    try:
+        return JobStatus(_text(value))
+    except ValueError:
+        return JobStatus.FAILED
+
+
+def _number(value: bytes) -> int:
+    return int(value) if value.isdigit() else 0
 
 
 def _state(job: RqJob) -> JobStatus:

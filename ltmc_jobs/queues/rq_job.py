@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from rq.exceptions import DeserializationError
 from rq.job import Job as RqJob
 from rq.job import JobStatus as RqStatus
 from rq.serializers import JSONSerializer
@@ -57,6 +58,13 @@ class Job(RqJob):
         except Exception:
             self._keep(JobFailed("the job failed; its id leads to the cause in the workers' log", id=self.id))
             raise
+
+    def _deserialize_data(self) -> None:
+        # RQ asks for the function's name before it runs anything: a payload that is no JSON must get as far as _open.
+        try:
+            super()._deserialize_data()  # type: ignore[no-untyped-call]
+        except DeserializationError:
+            self._func_name, self._instance, self._args, self._kwargs = "unreadable", None, (), {}
 
     def _open(self, keys: Keyring) -> Call:
         if self.has_callbacks:
