@@ -29,9 +29,11 @@ def own(path: Path) -> IO[str]:
 
 
 def make_private(directory: Path) -> None:
-    """Make a directory that only its owner can enter; one that was in use before keeps its rights."""
+    """Make a directory, and those missing above it, for the owner alone; one that was in use keeps its rights."""
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for missing in [path for path in directory.parents if not path.exists()][::-1]:
+            missing.mkdir(mode=0o700, exist_ok=True)  # `parents=True` would leave these to the umask
+        directory.mkdir(exist_ok=True, mode=0o700)
         # Not one with content: LTMC_HOME=/tmp must not lock everybody else out.
         if not any(directory.iterdir()):
             directory.chmod(0o700)

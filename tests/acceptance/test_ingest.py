@@ -97,7 +97,15 @@ def test_an_interrupted_run_goes_on(platform: Platform, tmp_path: Path, how: sig
         (folder / f"{number:03}.md").write_text(f"# Paper {number}\n\nIt was written by author number {number}.")
     manifest = platform.home / "ingest" / f"{project}.sqlite"
     command = ltmc_command(["ingest", folder, "--project", project, "--concurrency", 1])
-    process = subprocess.Popen(command, env=platform.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command,
+        env=platform.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # A suite that runs in the background has this signal ignored, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while states(manifest)["searchable"] < 10:
         assert process.poll() is None, process.stdout and process.stdout.read()
