@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from api.call_meta import CallMeta
 from api.requests import parse_json, request_id, session_of, told, wait_of
 from api.rest import described
 from ltmc_jobs import registry
@@ -70,16 +71,17 @@ class _Caller:
         if method == "tools/list":
             return {"tools": [described(form) for form in registry.forms()]}
         name, arguments = (_named(given)) if method == "tools/call" else (method, given)
-        meta = given.get("_meta", {}) if method == "tools/call" else {}
-        session, seconds = session_of(self._request, self._project), self._wait(meta, wait)
-        return (await self._client_of().call(name, arguments, session, wait_seconds=seconds)).as_dict()
-
-    def _wait(self, meta: Any, wait: float | None) -> float | None:
-        asked = meta.get("ltmc/wait") if isinstance(meta, dict) else None
-        number = isinstance(asked, int | float) and not isinstance(asked, bool)
-        if asked is not None and not (number and 0 <= asked <= 45):
-            raise InvalidArguments("_meta: ltmc/wait is a number of seconds, 0 to 45", field="_meta.ltmc/wait")
-        return wait if wait is not None else asked if asked is not None else wait_of(self._request)
+        meta = CallMeta.read(given.get("_meta") if method == "tools/call" else None)
+        session = meta.applied(session_of(self._request, self._project))
+        waits = (wait, meta.wait_seconds, wait_of(self._request))
+        answer = await self._client_of().call(
+            name,
+            arguments,
+            session,
+            wait_seconds=next((seconds for seconds in waits if seconds is not None), None),
+            job_id=meta.job_id(session, registry.find(name).form, arguments),
+        )
+        return answer.as_dict()
 
 
 def _named(params: dict[str, Any]) -> tuple[str, Any]:

@@ -9,10 +9,9 @@ import os
 import signal
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +25,19 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
 from api import platform
+from api.call_meta import CallMeta
 from api.mcp_listing import INSTRUCTIONS, listed
 from api.requests import request_id, session_of, told
 from api.security import BODY_LIMIT
 from ltmc_jobs import __version__, logs, registry
 from ltmc_jobs.client import Answer, Client, Session
-from ltmc_jobs.errors import InvalidArguments, LtmcError, Misconfigured, Unavailable, UnknownMethod
+from ltmc_jobs.errors import LtmcError, Misconfigured, Unavailable, UnknownMethod
 from ltmc_jobs.queues.contract import Principal, new_job_id
-from ltmc_jobs.registry import Form, Question, Tool
+from ltmc_jobs.registry import Question, Tool
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 
 TEXT_LIMIT = 100_000  # bytes of text, about 25,000 tokens: hosts cut or refuse what is longer
-NAME_LIMIT = 256  # characters of what a caller names in _meta
 PROGRESS_SECONDS = 5.0  # hosts give up a call that is silent for 60 s; half of the promised 10 s
 START_SECONDS = 60.0
 LIST_TTL_MS = 60_000
@@ -85,15 +84,18 @@ class Calls:
             raise MCPError(types.INVALID_PARAMS, str(error), error.as_dict()) from None
         reference = request_id(ctx.request) if isinstance(ctx.request, Request) else new_job_id()
         try:
-            session = self._session(ctx, reference)
-            return answered(await self._answer(ctx, session, found, params.arguments or {}))
+            meta = CallMeta.read(ctx.meta)
+            session = meta.applied(self._session(ctx, reference))
+            return answered(await self._answer(ctx, meta, session, found, params.arguments or {}))
         except Exception as error:  # told() logs it, and says only what may leave
             return failed(told(error, reference))
 
-    async def _answer(self, ctx: Context, session: Session, found: Tool | Question, arguments: Any) -> Answer:
-        meta: Any = ctx.meta or {}
-        job_id = job_id_of(meta, session, found.form, arguments)
-        asked = self._client_of().call(found.form.name, arguments, session, wait_seconds=wait_of(meta), job_id=job_id)
+    async def _answer(
+        self, ctx: Context, meta: CallMeta, session: Session, found: Tool | Question, arguments: Any
+    ) -> Answer:
+        form = found.form
+        job_id = meta.job_id(session, form, arguments) or new_job_id()
+        asked = self._client_of().call(form.name, arguments, session, wait_seconds=meta.wait_seconds, job_id=job_id)
         followed = job_id if isinstance(found, Tool) else arguments.get("job_id", "")
         telling = asyncio.create_task(self._tell_progress(ctx, session, str(followed)))
         try:
@@ -115,16 +117,10 @@ class Calls:
             await ctx.session.report_progress(round(time.monotonic() - started, 1), message=words)
 
     def _session(self, ctx: Context, reference: str) -> Session:
-        """From the HTTP request, if there is one; what the call's own _meta says goes before it."""
-        meta: Any = ctx.meta or {}
-        project, agent, talk = (named(meta, f"ltmc/{what}") for what in ("project", "agent", "session"))
+        """From the HTTP request, if there is one."""
         if isinstance(ctx.request, Request):
-            session = session_of(ctx.request, self._project)
-        else:
-            session = Session(self._project, self._principal, reference)
-        given = {name: value for name, value in (("agent_id", agent), ("session_id", talk)) if value is not None}
-        principal = replace(session.principal, **given)
-        return replace(session, principal=principal, project=session.project if project is None else project)
+            return session_of(ctx.request, self._project)
+        return Session(self._project, self._principal, reference)
 
 
 def answered(answer: Answer) -> types.CallToolResult:
@@ -153,33 +149,6 @@ def texts(text: str) -> list[types.ContentBlock]:
     kept = encoded[:TEXT_LIMIT].decode(errors="ignore")
     note = f"[cut after {len(kept):,} of {len(text):,} characters; structuredContent has all of it, or ask for less]"
     return [types.TextContent(text=kept), types.TextContent(text=note)]
-
-
-def named(meta: Any, name: str) -> str | None:
-    """A name that the caller gives in _meta; None when absent."""
-    value = meta.get(name)
-    if value is not None and not (isinstance(value, str) and 0 < len(value) <= NAME_LIMIT):
-        raise InvalidArguments(f"_meta: {name} is a text of 1 to {NAME_LIMIT} characters", field=f"_meta.{name}")
-    return value
-
-
-def wait_of(meta: Any) -> float | None:
-    """The seconds that the caller wants to wait; None for the setting's."""
-    wait = meta.get("ltmc/wait")
-    if wait is None:
-        return None
-    if not isinstance(wait, int | float) or isinstance(wait, bool) or not 0 <= wait <= 45:
-        raise InvalidArguments("_meta: ltmc/wait is a number of seconds, 0 to 45", field="_meta.ltmc/wait")
-    return float(wait)
-
-
-def job_id_of(meta: Any, session: Session, form: Form, arguments: Any) -> str:
-    """A new id, or the one that this caller's idempotency key stands for with this tool and these arguments."""
-    key = named(meta, "ltmc/idempotencyKey")
-    if key is None:
-        return new_job_id()
-    same = [session.project, session.principal.name, form.name, key, form.accept(arguments)]
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(same, sort_keys=True)))
 
 
 @dataclass(frozen=True, slots=True)

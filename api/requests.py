@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import structlog
 from starlette.requests import Request
 
+from api.call_meta import wait_in
 from ltmc_jobs.client import Session
 from ltmc_jobs.errors import InvalidArguments, LtmcError, MalformedRequest
 from ltmc_jobs.queues.contract import Principal, new_job_id
@@ -46,12 +47,9 @@ def wait_of(request: Request) -> float | None:
     """`?wait=` in seconds; None when absent."""
     given = request.query_params.get("wait")
     try:
-        wait = None if given is None else float(given)
+        return wait_in(None if given is None else float(given), "wait")
     except ValueError:
         raise InvalidArguments("wait: a number of seconds", field="wait") from None
-    if wait is not None and not 0 <= wait <= 45:
-        raise InvalidArguments("wait: 0 to 45 seconds", field="wait")
-    return wait
 
 
 async def json_of(request: Request, *, default: Any = None) -> Any:
@@ -100,7 +98,8 @@ def _containers(values: Iterable[Any]) -> list[dict[str, Any] | list[Any]]:
 def told(error: Exception, reference: str) -> dict[str, Any]:
     """An error as callers see it, with the id under which the log has it; anything unforeseen says only that."""
     if isinstance(error, LtmcError):
-        log.info("call refused", request_id=reference, code=error.code, error=str(error))
+        # Not its words: they may repeat what the caller sent.
+        log.info("call refused", request_id=reference, code=error.code, field=error.details.get("field"))
         return error.as_dict() | {"id": reference}
     log.error("call failed", request_id=reference, exc_info=error)
     return LtmcError("something went wrong on our side; the log has it under this id").as_dict() | {"id": reference}

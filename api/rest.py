@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from api.call_meta import CallMeta
 from api.requests import json_of, session_of, wait_of
 from ltmc_jobs import registry
 from ltmc_jobs.client import Answer, Client
@@ -92,7 +93,9 @@ def _tool_route(client_of: Callable[[], Client], project: str, name: str) -> Any
     async def call(request: Request) -> JSONResponse:
         arguments = await json_of(request, default={})
         session = session_of(request, project)
-        return respond(await client_of().call(name, arguments, session, wait_seconds=wait_of(request)))
+        meta = CallMeta(idempotency_key=request.headers.get("idempotency-key"))
+        job_id = meta.job_id(session, registry.find(name).form, arguments)
+        return respond(await client_of().call(name, arguments, session, wait_seconds=wait_of(request), job_id=job_id))
 
     return call
 

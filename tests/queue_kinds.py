@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ltmc_jobs.errors import Conflict, Unavailable
+from ltmc_jobs.errors import Conflict, Misconfigured, Unavailable
 from ltmc_jobs.registry import JobKind, Queue
 from ltmc_jobs.services import Services
 
@@ -42,6 +42,10 @@ def be_away(services: Services, file: str, times: int) -> dict[str, Any]:
     return {"attempt": services.job.attempt}
 
 
+def be_misconfigured(services: Services) -> None:
+    raise Misconfigured("secret inner words about a file")
+
+
 def crash(services: Services) -> None:
     raise ZeroDivisionError("secret inner words")
 
@@ -68,6 +72,7 @@ APPEND = _kind("append")
 REFUSE = _kind("turn_away")
 BE_AWAY = _kind("be_away")
 CRASH = _kind("crash", retries=0)
+BE_MISCONFIGURED = _kind("be_misconfigured", retries=0)
 DIE_ONCE = _kind("die_once")
 REPORT = _kind("report")
 BRIEF = JobKind(

@@ -20,7 +20,7 @@ from ltmc_jobs.queues.contract import JobRef, JobSpec
 from ltmc_jobs.queues.envelope import Keyring, seal
 from ltmc_jobs.queues.rq_job import Job
 
-PAYLOAD_LIMIT = 32 * 1024 * 1024  # bytes: the longest document that a tool takes, each character escaped
+PAYLOAD_LIMIT = 64 * 1024 * 1024  # bytes: the longest document that a tool takes, each character escaped
 
 
 @lru_cache(maxsize=256)

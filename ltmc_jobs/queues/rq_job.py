@@ -12,7 +12,7 @@ from rq.job import JobStatus as RqStatus
 from rq.serializers import JSONSerializer
 from rq.timeouts import JobTimeoutException
 
-from ltmc_jobs.errors import EnvelopeRefused, JobFailed, JobTimeout, LtmcError
+from ltmc_jobs.errors import EnvelopeRefused, JobFailed, JobTimeout, LtmcError, Misconfigured
 from ltmc_jobs.queues.envelope import Call, Keyring, unseal
 
 LOG_LINES = 200
@@ -49,6 +49,12 @@ class Job(RqJob):
             return cls._run(call, RunningJob(self, attempt=self.connection.hincrby(self.key, ATTEMPTS, 1)))
         except JobTimeoutException:
             self._keep(JobTimeout(f"stopped after {self.timeout} seconds"))
+            raise
+        except Misconfigured:
+            # Its words name files and settings of ours: they are for the log.
+            self._keep(
+                Misconfigured("a worker of this installation is misconfigured; its log and `ltmc doctor` say how")
+            )
             raise
         except LtmcError as error:
             if isinstance(error, EnvelopeRefused) and cls._refuse is not None:

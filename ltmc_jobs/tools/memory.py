@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from ltmc_jobs.services import Services
 
 FileName = Annotated[
-    str, Field(min_length=1, max_length=1024, description="A name for the document, unique in its project")
+    str,
+    Field(
+        min_length=1,
+        max_length=1024,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="A name for the document, unique in its project; no control characters",
+    ),
 ]
 Conversation = Annotated[str | None, Field(min_length=1, max_length=256, description="The conversation it belongs to")]
 

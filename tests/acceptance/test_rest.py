@@ -209,3 +209,23 @@ def test_t09_health_answers_while_calls_wait(alone: httpx.Client) -> None:
     assert 5 <= lasted < 8
     assert len(took) > 200
     assert sorted(took)[int(len(took) * 0.99)] < 0.1
+
+
+def test_what_a_call_says_beside_its_arguments_counts_in_every_protocol(web: httpx.Client) -> None:
+    """T07: project, wait and idempotency key, in `_meta` of JSON-RPC and in REST's own headers."""
+    params = {
+        "name": "store_memory",
+        "arguments": NOTE,
+        "_meta": {"ltmc/project": "meta", "ltmc/idempotencyKey": "once", "ltmc/wait": 20, "ltmc/agent": "a-1"},
+    }
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    first, again = (web.post("/jsonrpc", json=body).json()["result"] for _ in range(2))
+    assert first["job_id"] == again["job_id"]
+    assert web.get(f"/jobs/{first['job_id']}?project=meta").json()["project"] == "meta"
+    key = {"Idempotency-Key": "once", "X-LTMC-Project": "meta"}
+    over_rest = [web.post("/tools/store_memory", json=NOTE, headers=key).json()["job_id"] for _ in range(2)]
+    assert over_rest == [first["job_id"]] * 2, "the same caller, tool, arguments and key: the same job"
+    refused = web.post("/jsonrpc", json=body | {"params": params | {"_meta": {"ltmc/wait": "long"}}}).json()
+    assert (refused["error"]["code"], refused["error"]["data"]["details"]["field"]) == (-32602, "_meta.ltmc/wait")
+    odd = web.post("/tools/store_memory", json=NOTE | {"file_name": "a\x00b"})
+    assert (odd.status_code, odd.json()["error"]["details"]["field"]) == (422, "file_name")

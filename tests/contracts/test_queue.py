@@ -14,7 +14,7 @@ import pytest
 from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 
-from ltmc_jobs.errors import Conflict, InvalidArguments, JobCancelled, JobFailed, JobTimeout, NotFound
+from ltmc_jobs.errors import Conflict, InvalidArguments, JobCancelled, JobFailed, JobTimeout, Misconfigured, NotFound
 from ltmc_jobs.queues.contract import JobSpec, JobStatus, Principal, new_job_id
 from ltmc_jobs.queues.queue import JobQueue
 from ltmc_jobs.registry import JobKind
@@ -160,10 +160,11 @@ def test_a_failed_job_is_kept_with_its_typed_error(jobs: JobQueue, fleet: Worker
 
 def test_an_unforeseen_error_says_nothing_of_our_inside(jobs: JobQueue, fleet: WorkerProcesses) -> None:
     fleet.start("default")
-    job_id = jobs.enqueue(spec(kinds.CRASH)).id
-    with pytest.raises(JobFailed) as caught:
-        jobs.outcome(job_id, WAIT).unwrap()
-    assert "secret inner words" not in json.dumps(jobs.status(job_id).as_dict()) + str(caught.value)
+    for kind, error in ((kinds.CRASH, JobFailed), (kinds.BE_MISCONFIGURED, Misconfigured)):
+        job_id = jobs.enqueue(spec(kind)).id
+        with pytest.raises(error) as caught:
+            jobs.outcome(job_id, WAIT).unwrap()
+        assert "secret inner words" not in json.dumps(jobs.status(job_id).as_dict()) + str(caught.value)
 
 
 def test_an_error_worth_a_retry_is_retried(jobs: JobQueue, fleet: WorkerProcesses, tmp_path: Path) -> None:
@@ -295,7 +296,7 @@ def test_many_at_once_are_idempotent_too(jobs: JobQueue) -> None:
 
 def test_what_is_not_json_is_refused_before_anything_is_written(jobs: JobQueue, shared: Shared) -> None:
     before = set(shared.redis.scan_iter("rq:*"))
-    for bad in (object(), float("nan"), {1, 2}, "x" * 34_000_000):
+    for bad in (object(), float("nan"), {1, 2}, "x" * 68_000_000):
         with pytest.raises(InvalidArguments):
             jobs.enqueue(spec(kinds.ECHO, bad=bad))
     assert set(shared.redis.scan_iter("rq:*")) == before
