@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ltmc_jobs.jobs import EMBED_TEXTS, INDEX_VERSION, LINK_VERSION
 from ltmc_jobs.memory.chunking import split
 from ltmc_jobs.queues.contract import JobSpec, Principal, following_job_id
-from ltmc_jobs.stores.contracts import Chunk, Records, Version
+from ltmc_jobs.stores.contracts import Chunk, ChunkText, Records, Version
 
 BATCH_CHUNKS = 64  # texts that travel in one embedding job
 
@@ -19,21 +21,33 @@ def record(
     resource_type: str,
     conversation_id: str | None,
     job_id: str,
-) -> Version:
-    """Record a new version with its chunks; its words can be found from here on."""
-    return records.record(
-        project=project,
-        file_name=file_name,
-        resource_type=resource_type,
-        content=content,
-        chunks=split(content, kind=resource_type),
-        conversation_id=conversation_id,
-        job_id=job_id,
-    )
+) -> tuple[Version, Sequence[Chunk | ChunkText]]:
+    """Record a new version; its words can be found from here on. With it come its chunks, in order."""
+    document = {
+        "project": project,
+        "file_name": file_name,
+        "resource_type": resource_type,
+        "content": content,
+        "job_id": job_id,
+    }
+    # Looked up first: cutting a large text takes seconds, and a sync sends most of them unchanged.
+    version = records.recorded(**document, conversation_id=conversation_id)
+    if version is None:
+        chunks = split(content, kind=resource_type)
+        version = records.record(**document, chunks=chunks, conversation_id=conversation_id)
+        if version.created:
+            return version, chunks
+    return version, records.version_chunks(version.resource_id, version.version)
 
 
 def following(
-    version: Version, chunks: list[Chunk], *, model: str, principal: Principal, trace_id: str, attempt: str = ""
+    version: Version,
+    chunks: Sequence[Chunk | ChunkText],
+    *,
+    model: str,
+    principal: Principal,
+    trace_id: str,
+    attempt: str = "",
 ) -> dict[str, list[JobSpec]]:
     """What remains to be done for a version: `searchable` (embedding jobs, then indexing) and `linked`.
 
@@ -41,7 +55,8 @@ def following(
     """
 
     def spec_id(name: str) -> str:
-        return following_job_id(version.job_id, f"{name}{attempt}")
+        # One job may record several documents.
+        return following_job_id(version.job_id, f"{version.file_name}:{name}{attempt}")
 
     common = {"project": version.project, "principal": principal, "trace_id": trace_id}
     embeddings = [

@@ -10,7 +10,7 @@ from ltmc_jobs.llm.embedding import Embedder
 from ltmc_jobs.memory import ingestion, retrieval
 from ltmc_jobs.queues.contract import JobSpec
 from ltmc_jobs.queues.envelope import Call
-from ltmc_jobs.stores.contracts import ChunkText, Graph, Records, Vectors, Version
+from ltmc_jobs.stores.contracts import Chunk, ChunkText, Graph, Records, Vectors, Version
 from ltmc_jobs.tools.memory import RetrievedMemory, StoredMemory
 
 
@@ -41,7 +41,7 @@ class Memory:
         self, file_name: str, content: str, *, resource_type: str = "document", conversation_id: str | None = None
     ) -> StoredMemory:
         """Record a document as a new version; embedding, indexing and linking follow as jobs."""
-        version = ingestion.record(
+        version, chunks = ingestion.record(
             self._tiers.records,
             project=self._call.project,
             file_name=file_name,
@@ -50,7 +50,7 @@ class Memory:
             conversation_id=conversation_id,
             job_id=self._call.id,
         )
-        self._follow(version)
+        self._follow(version, chunks)
         what = f"stored as version {version.version}" if version.created else f"unchanged, version {version.version}"
         return StoredMemory(
             message=f"{file_name}: {what}, {len(version.chunk_ids)} chunks",
@@ -103,12 +103,14 @@ class Memory:
             {"id": hit.chunk_id, "text": hit.content, "score": hit.score, "file_name": hit.file_name} for hit in found
         ]
 
-    def _follow(self, version: Version) -> None:
-        chunks = self._tiers.records.version_chunks(version.resource_id, version.version)
-        self._following |= ingestion.following(
+    def _follow(self, version: Version, chunks: Sequence[Chunk | ChunkText]) -> None:
+        following = ingestion.following(
             version,
             chunks,
             model=self._tiers.model,
             principal=self._call.principal,
             trace_id=self._call.trace_id,
         )
+        for name, specs in following.items():
+            known = self._following.setdefault(name, [])
+            known += [spec for spec in specs if spec not in known]

@@ -162,16 +162,26 @@ class Records(Protocol):
     ) -> Version:
         """Record a new version with its chunks in one transaction.
 
-        The same `job_id` again, or content, type and conversation of the newest version again, returns that version.
+        A document of the same job again, or content, type and conversation of its newest version again, returns that
+        version.
         """
+
+    def recorded(
+        self,
+        *,
+        project: str,
+        file_name: str,
+        resource_type: str,
+        content: str,
+        job_id: str,
+        conversation_id: str | None = None,
+    ) -> Version | None:
+        """The version that `record` would return instead of making one: no need to cut the text."""
 
     def version(self, resource_id: int, version: int) -> Version | None: ...
 
-    def chunks(self, chunk_ids: Iterable[int], *, visible_only: bool = True) -> dict[int, Chunk]:
-        """Chunks by id: those of visible versions and, where a document has none yet, of its newest version.
-
-        `visible_only=False` adds versions that wait behind a visible one; superseded chunks are gone.
-        """
+    def chunks(self, chunk_ids: Iterable[int]) -> dict[int, Chunk]:
+        """Chunks by id: those of visible versions and, where a document has none yet, of its newest version."""
 
     def version_chunks(self, resource_id: int, version: int) -> list[Chunk]:
         """A version's chunks in the order of their index."""
@@ -185,8 +195,8 @@ class Records(Protocol):
         Chunks that are gone, because a newer version replaced theirs meanwhile, are passed over.
         """
 
-    def vectors_after(self, seq: int, *, project: str | None = None, limit: int | None = None) -> list[VectorRow]:
-        """The vectors of living chunks with a sequence number above `seq`, in order.
+    def vectors_after(self, seq: int, *, project: str, limit: int | None = None) -> list[VectorRow]:
+        """The vectors of a project's living chunks with a sequence number above `seq`, in order.
 
         Sequence numbers become readable in their order: no row appears below one that was already read.
         """
@@ -220,9 +230,6 @@ class Records(Protocol):
 
     def count(self) -> dict[str, int]:
         """Number of resources, versions, chunks, vectors."""
-
-    def installation(self) -> str:
-        """The id that these records got when they were made."""
 
     def check(self) -> None:
         """Raise if the file is gone, unreadable or not ours. Costs well under a millisecond."""

@@ -18,22 +18,25 @@ CHUNKS = """
 NEWEST = "(SELECT max(version) FROM resource_versions n WHERE n.resource_id = r.id)"
 
 VERSION = VERSIONS + "WHERE v.resource_id = ? AND v.version = ?"
-VERSION_OF_JOB = VERSIONS + "WHERE v.job_id = ?"
+VERSION_OF_JOB = VERSIONS + "WHERE v.job_id = :job_id AND r.project = :project AND r.file_name = :file_name"
 VERSION_OF_CONTENT = f"""
-    {VERSIONS} WHERE r.project = ? AND r.file_name = ? AND r.conversation_id IS ? AND v.version = {NEWEST}
-    AND v.resource_type = ? AND v.content_hash = ?
+    {VERSIONS} WHERE r.project = :project AND r.file_name = :file_name AND v.version = {NEWEST}
+    AND v.conversation_id IS :conversation_id AND v.resource_type = :resource_type AND v.content_hash = :digest
 """
 UNFINISHED = f"""
     {VERSIONS} WHERE v.state IN ('recorded', 'searchable') AND v.created_at <= ?
     ORDER BY v.created_at, v.resource_id, v.version
 """
-CHUNKS_BY_ID = f"{CHUNKS} WHERE c.id IN (SELECT value FROM json_each(?))"
-READABLE_BY_ID = f"{CHUNKS_BY_ID} AND (c.version = r.version OR (r.version = 0 AND c.version = {NEWEST}))"
+READABLE_BY_ID = f"""
+    {CHUNKS} WHERE c.id IN (SELECT value FROM json_each(?))
+    AND (c.version = r.version OR (r.version = 0 AND c.version = {NEWEST}))
+"""
 CHUNKS_OF_VERSION = f"{CHUNKS} WHERE c.resource_id = ? AND c.version = ? ORDER BY c.chunk_index"
 SEARCHABLE = """
     SELECT c.id FROM json_each(:ids) wanted CROSS JOIN resource_chunks c ON c.id = wanted.value
     JOIN resources r ON r.id = c.resource_id AND r.version = c.version
-    WHERE r.project = :project AND (:conversation_id IS NULL OR r.conversation_id = :conversation_id)
+    JOIN resource_versions v ON v.resource_id = c.resource_id AND v.version = c.version
+    WHERE r.project = :project AND (:conversation_id IS NULL OR v.conversation_id = :conversation_id)
 """
 # The words drive the full-text index, each from the oldest waiting chunk on, so that a search costs what waits
 # and not what is kept.
@@ -41,7 +44,7 @@ WORDS = f"""
     WITH waiting AS MATERIALIZED (
         SELECT c.id FROM resource_versions v
         JOIN resources r ON r.id = v.resource_id AND r.version = 0 AND r.project = :project
-            AND (:conversation_id IS NULL OR r.conversation_id = :conversation_id)
+            AND (:conversation_id IS NULL OR v.conversation_id = :conversation_id)
         JOIN resource_chunks c ON c.resource_id = v.resource_id AND c.version = v.version
         WHERE v.state = 'recorded' AND v.version = {NEWEST})
     SELECT chunk_words.rowid, count(*) AS found
@@ -52,16 +55,17 @@ WORDS = f"""
 """
 
 WRITE_RESOURCE = """
-    INSERT INTO resources (project, file_name, conversation_id, content, resource_type, created_at, updated_at)
-    VALUES (:project, :file_name, :conversation_id, :content, :resource_type, :now, :now)
+    INSERT INTO resources (project, file_name, content, resource_type, created_at, updated_at)
+    VALUES (:project, :file_name, :content, :resource_type, :now, :now)
     ON CONFLICT (project, file_name) DO UPDATE SET
-        content = excluded.content, conversation_id = excluded.conversation_id,
-        resource_type = excluded.resource_type, updated_at = excluded.updated_at
+        content = excluded.content, resource_type = excluded.resource_type, updated_at = excluded.updated_at
     RETURNING id
 """
 WRITE_VERSION = """
-    INSERT INTO resource_versions (resource_id, version, state, resource_type, content_hash, job_id, created_at)
-    SELECT :resource_id, 1 + coalesce(max(version), 0), 'recorded', :resource_type, :digest, :job_id, :now
+    INSERT INTO resource_versions
+        (resource_id, version, state, resource_type, conversation_id, content_hash, job_id, created_at)
+    SELECT :resource_id, 1 + coalesce(max(version), 0), 'recorded', :resource_type, :conversation_id, :digest, :job_id,
+           :now
     FROM resource_versions WHERE resource_id = :resource_id
     RETURNING version
 """
@@ -75,8 +79,7 @@ WRITE_VECTOR = """
     FROM resource_chunks c JOIN resources r ON r.id = c.resource_id WHERE c.id = :chunk_id
 """
 MODEL = "SELECT model, dimension FROM vectors LIMIT 1"
-VECTORS_AFTER = "SELECT seq, chunk_id, project, vector FROM vectors WHERE seq > ? ORDER BY seq LIMIT ?"
-PROJECT_VECTORS_AFTER = """
+VECTORS_AFTER = """
     SELECT seq, chunk_id, project, vector FROM vectors WHERE project = ? AND seq > ? ORDER BY seq LIMIT ?
 """
 SNAPSHOTS = """

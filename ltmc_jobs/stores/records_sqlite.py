@@ -43,22 +43,10 @@ class SqliteRecords:
     ) -> Version:
         """Record a new version with its chunks, or return the one that this job or this content made before."""
         with self._file.writing() as database:
-            digest = hashlib.sha256(content.encode()).hexdigest()
-            before = _version(database, sql.VERSION_OF_JOB, job_id) or _version(
-                database, sql.VERSION_OF_CONTENT, project, file_name, conversation_id, resource_type, digest
-            )
-            if before is not None:
+            fields = _fields(project, file_name, resource_type, content, job_id, conversation_id)
+            if (before := _before(database, fields)) is not None:
                 return before
-            fields: dict[str, Any] = {
-                "project": project,
-                "file_name": file_name,
-                "content": content,
-                "resource_type": resource_type,
-                "digest": digest,
-                "job_id": job_id,
-                "conversation_id": conversation_id,
-                "now": _now(),
-            }
+            fields |= {"content": content, "now": _now()}
             fields["resource_id"] = resource_id = _written(database, sql.WRITE_RESOURCE, fields)
             version = _written(database, sql.WRITE_VERSION, fields)
             chunk_ids = tuple(
@@ -67,15 +55,29 @@ class SqliteRecords:
             )
             return Version(resource_id, version, project, file_name, resource_type, "recorded", job_id, chunk_ids, True)
 
+    def recorded(
+        self,
+        *,
+        project: str,
+        file_name: str,
+        resource_type: str,
+        content: str,
+        job_id: str,
+        conversation_id: str | None = None,
+    ) -> Version | None:
+        """The version that `record` would return instead of making one."""
+        with self._file.reading() as database:
+            return _before(database, _fields(project, file_name, resource_type, content, job_id, conversation_id))
+
     def version(self, resource_id: int, version: int) -> Version | None:
         """A version as it stands; None if there is none."""
         with self._file.reading() as database:
-            return _version(database, sql.VERSION, resource_id, version)
+            return _version(database, sql.VERSION, [resource_id, version])
 
-    def chunks(self, chunk_ids: Iterable[int], *, visible_only: bool = True) -> dict[int, Chunk]:
-        """Chunks by id, without those that wait behind a visible version unless asked for."""
+    def chunks(self, chunk_ids: Iterable[int]) -> dict[int, Chunk]:
+        """Chunks by id, without those that wait behind a visible version."""
         with self._file.reading() as database:
-            rows = database.execute(sql.READABLE_BY_ID if visible_only else sql.CHUNKS_BY_ID, [_ids(chunk_ids)])
+            rows = database.execute(sql.READABLE_BY_ID, [_ids(chunk_ids)])
             return {row[0]: Chunk(*row) for row in rows}
 
     def version_chunks(self, resource_id: int, version: int) -> list[Chunk]:
@@ -102,14 +104,11 @@ class SqliteRecords:
                 fields = {"model": model, "dimension": len(vector), "vector": vector.tobytes(), "chunk_id": chunk_id}
                 database.execute(sql.WRITE_VECTOR, fields)
 
-    def vectors_after(self, seq: int, *, project: str | None = None, limit: int | None = None) -> list[VectorRow]:
-        """The vectors of living chunks above `seq`, in order."""
+    def vectors_after(self, seq: int, *, project: str, limit: int | None = None) -> list[VectorRow]:
+        """The vectors of a project's living chunks above `seq`, in order."""
         most = -1 if limit is None else limit
         with self._file.reading() as database:
-            if project is None:
-                found = database.execute(sql.VECTORS_AFTER, [seq, most])
-            else:
-                found = database.execute(sql.PROJECT_VECTORS_AFTER, [project, seq, most])
+            found = database.execute(sql.VECTORS_AFTER, [project, seq, most])
             return [VectorRow(n, chunk, name, np.frombuffer(blob, dtype="<f4")) for n, chunk, name, blob in found]
 
     def vector_model(self) -> tuple[str, int] | None:
@@ -139,7 +138,7 @@ class SqliteRecords:
     def publish(self, resource_id: int, version: int) -> bool:
         """Make a version searchable and supersede older ones; False if chunks lack vectors."""
         with self._file.writing() as database:
-            found = _version(database, sql.VERSION, resource_id, version)
+            found = _version(database, sql.VERSION, [resource_id, version])
             if found is None:
                 raise NotFound(f"There is no version {version} of document {resource_id}")
             if found.state != "recorded":
@@ -178,10 +177,6 @@ class SqliteRecords:
             found = database.execute(sql.COUNTS).fetchone()
             return dict(zip(("resources", "versions", "chunks", "vectors"), found, strict=True))
 
-    def installation(self) -> str:
-        """The id that these records got when they were made."""
-        return self._file.installation
-
     def check(self) -> None:
         """Raise if the file is gone, unreadable or not ours."""
         self._file.check()
@@ -211,9 +206,28 @@ def _read(row: Sequence[Any]) -> Version:
     return Version(resource_id, version, project, file_name, resource_type, state, job_id, chunk_ids, False)
 
 
-def _version(database: Database, statement: str, *values: Any) -> Version | None:
+def _version(database: Database, statement: str, values: Sequence[Any] | dict[str, Any]) -> Version | None:
     row = database.execute(statement, values).fetchone()
     return None if row is None else _read(row)
+
+
+def _fields(
+    project: str, file_name: str, resource_type: str, content: str, job_id: str, conversation_id: str | None
+) -> dict[str, Any]:
+    """What tells one version from another."""
+    return {
+        "project": project,
+        "file_name": file_name,
+        "resource_type": resource_type,
+        "digest": hashlib.sha256(content.encode()).hexdigest(),
+        "job_id": job_id,
+        "conversation_id": conversation_id,
+    }
+
+
+def _before(database: Database, fields: dict[str, Any]) -> Version | None:
+    """The version that this job made of this document, or the newest one if it is the same."""
+    return _version(database, sql.VERSION_OF_JOB, fields) or _version(database, sql.VERSION_OF_CONTENT, fields)
 
 
 def _written(database: Database, statement: str, values: Sequence[Any] | dict[str, Any]) -> int:

@@ -23,7 +23,6 @@ CREATE TABLE resources (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     project TEXT NOT NULL,
     file_name TEXT NOT NULL,
-    conversation_id TEXT,
     content TEXT NOT NULL,
     resource_type TEXT NOT NULL DEFAULT 'document',
     version INTEGER NOT NULL DEFAULT 0,
@@ -36,10 +35,12 @@ CREATE TABLE resource_versions (
     version INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('recorded', 'searchable', 'linked', 'superseded')),
     resource_type TEXT NOT NULL,
+    conversation_id TEXT,
     content_hash TEXT NOT NULL,
-    job_id TEXT NOT NULL UNIQUE,
+    job_id TEXT NOT NULL,
     created_at TEXT NOT NULL,
-    PRIMARY KEY (resource_id, version)
+    PRIMARY KEY (resource_id, version),
+    UNIQUE (job_id, resource_id)
 ) WITHOUT ROWID;
 CREATE INDEX resource_versions_unfinished ON resource_versions (state, created_at)
     WHERE state IN ('recorded', 'searchable');

@@ -64,7 +64,6 @@ def test_an_older_memory_is_migrated_and_a_copy_kept(memory_file: Path, known: i
     old.close()
     new = SqliteRecords(memory_file)
     assert [chunk.content for chunk in new.version_chunks(version.resource_id, 1)] == TEXT.splitlines(keepends=True)
-    assert new.installation() == old.installation()
     new.close()
     copy = memory_file.with_name(f"ltmc.db.schema-{known}")
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
@@ -106,7 +105,9 @@ def test_many_may_open_a_new_memory_at_once(memory_file: Path) -> None:
 
     def open_it() -> None:
         records = SqliteRecords(memory_file)
-        made.append(records.installation())
+        with sqlite3.connect(memory_file) as connection:
+            made.append(connection.execute("SELECT id FROM installation").fetchone()[0])
+        connection.close()
         records.close()
 
     threads = [threading.Thread(target=open_it) for _ in range(8)]
