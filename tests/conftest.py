@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,29 +12,13 @@ import redis
 from pydantic import AliasChoices
 
 from ltmc_jobs.settings import Settings
+from tests.bolt import neo4j_server
 from tests.leaks import leaked
+from tests.waiting import free_port, wait_until
 from workers.server import EmbeddedServer
 
 MakeSettings = Callable[..., Settings]
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
-    """The condition's first true value; AssertionError when none came in time."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what or getattr(condition, '__name__', condition)}")
-        time.sleep(0.02)
+__all__ = ["free_port", "neo4j_server", "wait_until"]
 
 
 def setting_variables() -> set[str]:
