@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ltmc_jobs import registry, tools
-from ltmc_jobs.errors import Disabled, InvalidArguments, LtmcError, NotFound
+from ltmc_jobs.errors import Disabled, InvalidArguments, LtmcError, NotFound, QueueUnavailable
 from ltmc_jobs.queues.contract import ANYONE, JobInfo, JobSpec, JobStatus, Outcome, Principal, new_job_id
 from ltmc_jobs.queues.queue import reached
+from ltmc_jobs.queues.reach import reaching
 from ltmc_jobs.registry import Question, Tool
 from ltmc_jobs.settings import PROJECT_PATTERN
 from ltmc_jobs.shared import Shared
@@ -107,10 +108,13 @@ class Client:
             cache_key=cache_key,
         )
         await self.shared.async_queue.enqueue(spec)
-        reason = await self.no_worker_reason(tool.kind.queue)
-        if wait <= 0 or reason:
-            return Answer(tool.form.name, spec.id, JobStatus.QUEUED, reason=reason)
-        outcome = await self.shared.async_queue.outcome(spec.id, until - time.monotonic())
+        try:
+            reason = await self.no_worker_reason(tool.kind.queue)
+            if wait <= 0 or reason:
+                return Answer(tool.form.name, spec.id, JobStatus.QUEUED, reason=reason)
+            outcome = await self.shared.async_queue.outcome(spec.id, until - time.monotonic())
+        except QueueUnavailable as error:  # the job is there: told of a failure, the caller would send it again
+            return Answer(tool.form.name, spec.id, JobStatus.QUEUED, reason=f"enqueued, but not waited for: {error}")
         if outcome.is_final and outcome.error is None and wait_for != "recorded":
             return await self._followed(tool, outcome, wait_for, until)
         return _answer(tool.form.name, outcome)
@@ -120,7 +124,8 @@ class Client:
     ) -> tuple[str | None, dict[str, Any] | None]:
         if tool.cache is None:
             return None, None
-        cache_key, kept = await reached_async(self.shared.cache.look(tool, session.project, arguments))
+        with reaching():
+            cache_key, kept = await self.shared.cache.look(tool, session.project, arguments)
         self.shared.metrics.count("ltmc_cache_lookups_total", tool.form.name, "hit" if kept else "miss")
         return cache_key, kept
 
@@ -181,19 +186,6 @@ class Client:
         if self._live.get(queue):
             return None
         return f"no worker is running for the {queue} queue; the job waits for one (./start_workers.sh status)"
-
-
-async def reached_async(awaitable: Any) -> Any:
-    """Await something that talks to Redis; its absence becomes QueueUnavailable."""
-    try:
-        return await awaitable
-    except Exception as error:
-        reached(_raise, error)
-        raise
-
-
-def _raise(error: Exception) -> None:
-    raise error
 
 
 def _answer(tool: str, outcome: Outcome) -> Answer:

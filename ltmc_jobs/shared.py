@@ -25,6 +25,8 @@ from ltmc_jobs.queues.queue import AsyncJobQueue, JobQueue
 from ltmc_jobs.settings import Settings
 
 SOCKET_SECONDS = 8.0
+# Every call that waits holds a connection; the client's own bound, 100, would refuse the next one.
+CONNECTIONS = 10_000
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "")
 
 
@@ -54,6 +56,7 @@ class Shared:
             "retry_on_error": [RedisConnectionError, RedisTimeoutError, ConnectionResetError],
             "socket_connect_timeout": 1.0,
             "socket_timeout": SOCKET_SECONDS,
+            "max_connections": CONNECTIONS,
         }
         connection = Redis.from_url(address, retry=Retry(backoff, 3), **common)
         async_connection = AsyncRedis.from_url(address, retry=AsyncRetry(backoff, 3), **common)

@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-import redis
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from ltmc_jobs.errors import QueueUnavailable
 from ltmc_jobs.queues import inspect, producer, waiting
 from ltmc_jobs.queues.contract import JobInfo, JobRef, JobSpec, JobStatus, Outcome
 from ltmc_jobs.queues.envelope import Keyring
+from ltmc_jobs.queues.reach import reaching
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,12 +20,8 @@ T = TypeVar("T")
 
 def reached(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call; the server's absence or refusal becomes QueueUnavailable."""
-    try:
+    with reaching():
         return function(*args, **kwargs)
-    except (redis.ConnectionError, redis.TimeoutError):
-        raise QueueUnavailable("the job queue (Redis) cannot be reached; it is tried again on the next call") from None
-    except (redis.OutOfMemoryError, redis.ReadOnlyError):
-        raise QueueUnavailable("the job queue (Redis) refuses writes: its memory is full or it is a replica") from None
 
 
 class JobQueue:
@@ -80,10 +75,8 @@ class AsyncJobQueue:
         return await asyncio.to_thread(self._blocking.enqueue, spec)
 
     async def outcome(self, job_id: str, seconds: float) -> Outcome:
-        try:
+        with reaching():
             return await waiting.async_outcome(self._connection, job_id, seconds)
-        except (redis.ConnectionError, redis.TimeoutError):
-            raise QueueUnavailable("the job queue (Redis) cannot be reached") from None
 
     async def status(self, job_id: str) -> JobInfo:
         return await asyncio.to_thread(self._blocking.status, job_id)
