@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import unicodedata
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -42,8 +44,10 @@ def plan(roots: Sequence[Path], *, include: Sequence[str] = (), exclude: Sequenc
     """
     made = Plan()
     taken: dict[str, Path] = {}
-    for root in (_place(root) for root in roots):
-        for path in _walk(root, made, set()):
+    places = [_place(root) for root in roots]
+    within = tuple(Path(os.path.realpath(root)) for root in places)
+    for root in places:
+        for path in _Walk(made, within, root).files():
             name = _name(path.relative_to(root.parent))
             if (include and not _matches(name, include)) or _matches(name, exclude):
                 continue
@@ -73,8 +77,9 @@ def _take(made: Plan, taken: dict[str, Path], path: Path, name: str) -> None:
 
 
 def _name(path: Path) -> str:
-    """The path as every machine would write it: bytes that are no UTF-8 replaced, accents composed."""
-    return unicodedata.normalize("NFC", os.fsencode(path.as_posix()).decode("utf-8", "replace"))
+    """The path as every machine would write it: accents composed; control characters and what is no UTF-8 replaced."""
+    text = unicodedata.normalize("NFC", os.fsencode(path.as_posix()).decode("utf-8", "replace"))
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\ufffd", text)
 
 
 def _place(root: Path) -> Path:
@@ -83,22 +88,55 @@ def _place(root: Path) -> Path:
     return root.parent.resolve() / root.name if root.name not in ("", "..") else root.resolve()
 
 
-def _walk(path: Path, made: Plan, above: set[tuple[int, int]]) -> Iterator[Path]:
-    """Files below a path; `above` holds the folders that it stands in, so that a loop of links ends."""
-    try:
-        if not path.is_dir():
-            yield path
+class _Walk:
+    """One root's files. A link is followed only inside the roots given, and no folder is walked twice."""
+
+    def __init__(self, made: Plan, within: tuple[Path, ...], root: Path) -> None:
+        self._made = made
+        self._within = within
+        self._root = root
+        self._walked: set[tuple[int, int]] = set()
+        self._links: deque[Path] = deque()  # folders: after the rest, so that a file has its own name where it has one
+
+    def files(self) -> Iterator[Path]:
+        """Regular files or not, in the order of their names."""
+        yield from self._below(self._root)
+        while self._links:
+            yield from self._below(self._links.popleft())
+
+    def _below(self, path: Path) -> Iterator[Path]:
+        try:
+            if not path.is_dir():
+                yield path
+                return
+            status = path.stat()
+            entries = sorted(path.iterdir(), key=lambda entry: entry.name)
+        except OSError as error:
+            self._made.broken.append((self._named(path), error.strerror or "unreadable"))
             return
-        status = path.stat()
-        entries = sorted(path.iterdir(), key=lambda entry: entry.name)
-    except OSError as error:
-        made.broken.append((str(path), error.strerror or "unreadable"))
-        return
-    if (status.st_dev, status.st_ino) in above:
-        return
-    for entry in entries:
-        if not entry.name.startswith(".") and entry.name not in IGNORED:
-            yield from _walk(entry, made, above | {(status.st_dev, status.st_ino)})
+        if (status.st_dev, status.st_ino) in self._walked:
+            return
+        self._walked.add((status.st_dev, status.st_ino))
+        for entry in entries:
+            if not entry.name.startswith(".") and entry.name not in IGNORED:
+                yield from self._entry(entry)
+
+    def _entry(self, entry: Path) -> Iterator[Path]:
+        if not entry.is_symlink():
+            yield from self._below(entry)
+        elif not self._is_inside(entry):
+            self._made.skipped.append((self._named(entry), "a link that leads outside"))
+        elif entry.is_dir():
+            self._links.append(entry)
+        else:
+            yield entry
+
+    def _named(self, path: Path) -> str:
+        return _name(path.relative_to(self._root.parent))
+
+    def _is_inside(self, link: Path) -> bool:
+        target = Path(os.path.realpath(link))
+        return any(target.is_relative_to(root) for root in self._within)
 
 
 def _matches(name: str, globs: Sequence[str]) -> bool:

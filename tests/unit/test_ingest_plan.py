@@ -60,6 +60,35 @@ def test_loops_of_links_end_and_dead_links_are_broken(folder: Path) -> None:
     assert found.broken == [("notes/dead.md", "No such file or directory")]
 
 
+def test_a_link_that_leads_outside_is_never_followed(folder: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.txt").write_text("hunter2")
+    (tmp_path / "notes-too").mkdir()  # its path begins like the root's
+    (folder / "etc").symlink_to(outside)
+    (folder / "secret.txt").symlink_to(outside / "secret.txt")
+    (folder / "again.txt").symlink_to(folder / "secret.txt")
+    (folder / "deep" / "up").symlink_to("../..")
+    (folder / "beside").symlink_to(tmp_path / "notes-too")
+    found = plan([folder])
+    assert names(found) == ["notes/a.md", "notes/b.md", "notes/deep/er/c.py"]
+    links = ("again.txt", "beside", "deep/up", "etc", "secret.txt")
+    assert found.skipped == [(f"notes/{name}", "a link that leads outside") for name in links]
+    (tmp_path / "root").symlink_to(outside)
+    assert names(plan([tmp_path / "root"])) == ["root/secret.txt"], "a PATH that is given may be one itself"
+    assert "outside/secret.txt" in names(plan([folder, outside])), "inside is what is given"
+
+
+def test_a_link_inside_is_followed_once(folder: Path) -> None:
+    (folder / "also.md").symlink_to(folder / "a.md")
+    (folder / "aaa").symlink_to(folder / "deep")
+    for number in range(12):  # each leads to all: as many ways as there are orders
+        (folder / f"ring{number}").mkdir()
+        for other in range(12):
+            (folder / f"ring{number}" / f"to{other}").symlink_to(folder / f"ring{other}")
+    assert names(plan([folder])) == ["notes/a.md", "notes/also.md", "notes/b.md", "notes/deep/er/c.py"]
+
+
 def test_the_same_file_twice_is_one_and_two_of_one_name_are_told(folder: Path, tmp_path: Path) -> None:
     assert names(plan([folder, folder, folder / "."])) == names(plan([folder]))
     other = tmp_path / "other" / "notes"
@@ -86,6 +115,11 @@ def test_names_are_composed_unicode_whatever_the_file_system_has(tmp_path: Path)
     assert names(plan([tmp_path])) == [f"{tmp_path.name}/\u00fcber.md"]
     os.close(os.open(os.fsencode(tmp_path) + b"/\xff.md", os.O_CREAT | os.O_WRONLY))
     assert f"{tmp_path.name}/\ufffd.md" in names(plan([tmp_path]))
+
+
+def test_no_name_has_a_control_character(tmp_path: Path) -> None:
+    (tmp_path / "a\x1b[31m\nb\x85.md").write_text("words")
+    assert names(plan([tmp_path])) == [f"{tmp_path.name}/a\ufffd[31m\ufffdb\ufffd.md"]
 
 
 def found_file(name: str = "notes/a.md", size: int = 5, mtime_ns: int = 1) -> Found:
