@@ -6,8 +6,10 @@ import io
 import logging
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import PurePath
-from typing import Any
+
+from api import html_text
 
 CODE = (
     *(".py", ".pyi", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx", ".java", ".kt", ".scala", ".go", ".rs", ".c", ".h"),
@@ -15,11 +17,6 @@ CODE = (
     *(".hs", ".clj", ".dart", ".sh", ".bash", ".zsh", ".fish", ".ps1", ".sql", ".proto", ".cmake", ".tf", ".css"),
     *(".scss", ".vue", ".svelte"),
 )
-BLOCKS = (
-    *("address", "article", "blockquote", "dd", "div", "dl", "dt", "fieldset", "figcaption", "figure", "form", "hr"),
-    *("h1", "h2", "h3", "h4", "h5", "h6", "li", "main", "ol", "p", "pre", "section", "table", "tr", "ul"),
-)
-NOT_TEXT = ["script", "style", "noscript", "template", "svg", "iframe", "nav", "footer", "head"]
 CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 BYTE_ORDER_MARKS = (  # UTF-32's begins with UTF-16's
     (b"\xff\xfe\x00\x00", "utf-32"),
@@ -95,44 +92,18 @@ def pdf(data: bytes) -> str:
 
 def html(data: bytes) -> str:
     """The title, then the main text: a paragraph stays one, headings are marked with #, lists and rows are lines."""
-    from bs4 import BeautifulSoup
-
-    soup = BeautifulSoup(data, "html.parser")
-    title = " ".join(soup.title.get_text().split()) if soup.title else ""
-    for element in soup.find_all(NOT_TEXT):
-        element.decompose()
-    body: Any = soup.find("main") or soup.find("article") or soup.body or soup
-    _shape(body)
-    lines = (line.strip() if not line.startswith("\x01") else line for line in body.get_text().split("\n"))
-    text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).replace("\x01", "").strip("\n")
-    return f"# {title}\n\n{text}" if title and not text.startswith(f"# {title}\n") else text
+    return html_text.text_of(_markup(data))
 
 
-def _shape(body: Any) -> None:
-    """Give the text the line breaks that a browser would show; preformatted lines are marked to stay as they are."""
-    from bs4.element import Comment, NavigableString
+def _markup(data: bytes) -> str:
+    """Decoded as the page itself says, if that is true, else as any text."""
+    from bs4.dammit import EncodingDetector
 
-    for string in list(body.find_all(string=True)):
-        if isinstance(string, Comment):
-            string.extract()
-        elif string.find_parent("pre") is None:
-            string.replace_with(NavigableString(re.sub(r"\s+", " ", string)))
-        else:
-            string.replace_with(NavigableString(string.replace("\n", "\n\x01")))
-    for element in body.find_all(["br", *BLOCKS]):
-        level = re.fullmatch(r"h([1-6])", element.name)
-        if element.name == "br":
-            element.replace_with("\n")
-            continue
-        gap = "\n" if element.name in ("li", "tr", "dt", "dd") else "\n\n"
-        element.insert_before(gap)
-        element.insert_after(gap)
-        if level:
-            element.insert(0, "#" * int(level[1]) + " ")
-        elif element.name == "li":
-            element.insert(0, "- ")
-    for cell in body.find_all(["td", "th"]):
-        cell.insert_after(" ")
+    declared = EncodingDetector.find_declared_encoding(data, is_html=True) or ""
+    if re.match(r"iso-?8859|windows-|cp\d|koi8|gb|big5|euc|shift|sjis|mac", declared, re.I):
+        with suppress(LookupError, UnicodeDecodeError):
+            return data.decode(declared)
+    return plain(data)
 
 
 def _unknown(data: bytes) -> str:

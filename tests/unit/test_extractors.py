@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import pypdf
@@ -111,6 +112,38 @@ def test_html_gives_title_and_main_text_as_a_browser_would_break_it() -> None:
 def test_html_says_its_own_encoding() -> None:
     page = '<html><head><meta charset="iso-8859-2"></head><body>Zażółć gęślą jaźń</body></html>'
     assert "Zażółć gęślą jaźń" in extract("a.htm", page.encode("iso-8859-2"))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<div>" * 100_000 + "words",
+        "words" + "<b><i></b>" * 50_000,
+        "words" + "<p><li>" * 70_000,
+        "words" + "</div>" * 80_000,
+        "words<main>" * 40_000 + "</main>" * 20_000,
+        "words" + "<!--" * 120_000,
+        "words" + "<a " * 150_000,
+        "words" + "<![" * 150_000,
+        "words" + "<" * 500_000,
+        "words" + "</" * 250_000,
+        "words" + "&" * 500_000,
+        "words" + "<a b='" * 80_000,
+        "<pre>" + "\n" * 500_000 + "words",
+    ],
+    ids=lambda page: page[:12],
+)
+def test_no_html_takes_more_than_its_length_deserves(page: str) -> None:
+    """500 kB of one thing in another."""
+    began = time.process_time()
+    assert "words" in extract("a.html", page.encode())
+    assert time.process_time() - began < 2
+
+
+def test_html_that_leaves_out_end_tags_is_read_all_the_same() -> None:
+    assert extract("a.html", b"<head><title>Owls<body><p>Owls see<p>at night") != ""
+    text = extract("a.html", b"<head><title>Owls</title><body><nav>Home</nav><ul><li>barn<li>snowy</ul><p>all")
+    assert text == "# Owls\n\n- barn\n\n- snowy\n\nall"
 
 
 def test_source_code_is_told_from_documents() -> None:
