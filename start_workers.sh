@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # Starts the platform; on a fresh machine it first installs what that needs.
 set -euo pipefail
+case "${LTMC_HOME:-/}" in
+    /* | "~"*) ;;
+    *) export LTMC_HOME="$PWD/$LTMC_HOME" ;; # as its user means it, who is not in the checkout
+esac
 cd "$(dirname "$0")"
 
 usage() {

@@ -17,9 +17,9 @@ from api.requests import request_id, told
 from ltmc_jobs.errors import Forbidden, InvalidCall, LtmcError, Misconfigured, Unauthorized
 from ltmc_jobs.private_files import make_secret
 from ltmc_jobs.queues.contract import Principal
-from ltmc_jobs.settings import Settings
+from ltmc_jobs.settings import LOOPBACK_NAMES, Settings
 
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+LOCAL_HOSTS = LOOPBACK_NAMES
 FORWARDED = ("forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip")  # and all X-Forwarded-*
 BODY_LIMIT = 16 * 1024 * 1024  # bytes; the largest document is 4 million characters
 BODY_SECONDS = 60.0  # for the whole body: a sender who never ends would hold memory and a connection
@@ -68,8 +68,8 @@ def api_token(settings: Settings) -> str:
 
 
 def needs_token(settings: Settings) -> bool:
-    """Whether local callers need the token too: beyond loopback they cannot be told apart."""
-    return settings.require_token or settings.http_host not in LOCAL_HOSTS
+    """Whether local callers need the token too."""
+    return settings.needs_token
 
 
 class Guard:

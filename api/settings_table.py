@@ -24,6 +24,18 @@ the one that stands first wins. Secrets are never shown or logged, and none has 
 This page is made by `ltmc settings --markdown > docs/settings.md`.
 """
 
+SCRIPTS = """\
+
+## Read by the scripts
+
+`./start_workers.sh`, `./run_tests.sh` and `deploy/setup.sh` read these themselves, when they install.
+
+"""
+SCRIPT_VARIABLES = {
+    "PYTHON": ("the newest found, 3.11 or later", "The Python that `.venv` is made with"),
+    "LTMC_TORCH": ("a CPU build of torch", "`0`: install no torch, `cuda`: with the CUDA libraries (several GB)"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -62,7 +74,9 @@ def table() -> str:
         names = ", ".join(f"`{name}`" for name in row.names)
         cells = [names, row.type, row.default, row.effect, "yes" if row.secret else ""]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return INTRODUCTION + "\n" + "\n".join(lines) + "\n"
+    scripts = ["| variable | default | effect |", "| --- | --- | --- |"]
+    scripts += [f"| `{name}` | {default} | {effect} |" for name, (default, effect) in SCRIPT_VARIABLES.items()]
+    return INTRODUCTION + "\n" + "\n".join(lines) + "\n" + SCRIPTS + "\n".join(scripts) + "\n"
 
 
 def _type(annotation: Any) -> str:

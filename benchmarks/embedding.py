@@ -58,7 +58,7 @@ def load(system: str, home: Path) -> Callable[[list[str]], Any]:
         from ltmc_jobs.llm.embedding import open_embedder
         from ltmc_jobs.settings import Settings
 
-        return open_embedder(Settings(home=home)).encode
+        return open_embedder(Settings.model_construct(home=home)).encode
     import torch
     from sentence_transformers import SentenceTransformer
 

@@ -8,33 +8,44 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from ltmc_jobs.addresses import bracketed, is_redis, with_password
 from ltmc_jobs.errors import Misconfigured
 
 PROJECT_PATTERN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 def _named(*names: str) -> AliasChoices:
     return AliasChoices(*names)
 
 
-class Settings(BaseSettings):
-    """What a process is told by its environment. Unknown variables are ignored, wrong values refused by name."""
+class _Home(BaseSettings):
+    """Where the data is."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, case_sensitive=True, populate_by_name=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, case_sensitive=True, env_ignore_empty=True)
 
-    # Where the data is
     home: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("ltmc")),
         validation_alias="LTMC_HOME",
         description="Directory of all data, owner-only; relative paths resolve here",
     )
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+
+class Settings(_Home):
+    """What a process is told by its environment. Unknown variables are ignored, wrong values refused by name."""
+
     db_path: Path = Field(Path("ltmc.db"), validation_alias="DB_PATH", description="SQLite file of the records")
     faiss_index_path: Path = Field(
         Path("faiss_index"), validation_alias="FAISS_INDEX_PATH", description="Directory of the FAISS snapshots"
@@ -48,7 +59,8 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         None,
         validation_alias=_named("REDIS_URL", "LETTA_REDIS_URL"),
-        description="Redis or Valkey address; overrides the parts below; given, no embedded server starts",
+        description="Redis or Valkey address; overrides the parts below, but for a password that it lacks; given, no "
+        "embedded server starts",
     )
     redis_host: str | None = Field(
         None, validation_alias="REDIS_HOST", description="Host of a server of your own; unset: the embedded one"
@@ -144,7 +156,7 @@ class Settings(BaseSettings):
         description="How much is logged",
     )
     orchestration_mode: Literal["disabled", "basic", "full", "debug"] = Field(
-        "basic", validation_alias="ORCHESTRATION_MODE", description="Which orchestration services run"
+        "basic", validation_alias="ORCHESTRATION_MODE", description="Shown in /health; the services come with it"
     )
 
     @field_validator("log_level", mode="before")
@@ -162,11 +174,6 @@ class Settings(BaseSettings):
     def _listed(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("home")
-    @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
-
     @field_validator("project")
     @classmethod
     def _project(cls, value: str) -> str:
@@ -174,15 +181,37 @@ class Settings(BaseSettings):
             raise ValueError("a project is 1 to 64 letters, digits, dots, dashes or underscores")
         return value
 
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not is_redis(value.get_secret_value()):
+            raise ValueError("not a Redis address; write redis://:PASSWORD@HOST:PORT/DB (or rediss://, unix://)")
+        return value
+
+    @field_validator("records_url", "vectors_url", "graph_url")
+    @classmethod
+    def _pathless(cls, value: str | None) -> str | None:
+        scheme, _, rest = (value or "").partition(":")
+        if scheme in ("sqlite", "faiss") and rest.strip("/"):
+            place = "DB_PATH" if scheme == "sqlite" else "FAISS_INDEX_PATH"
+            raise ValueError(f"a path stands in {place}: set that, and write {scheme}: here")
+        return value
+
     @classmethod
     def load(cls) -> Settings:
-        """Read the environment; raise Misconfigured with one line that names the variable and what is wrong."""
+        """Read the environment; raise Misconfigured with a line for each wrong variable: its name, what is wrong."""
         try:
             return cls()
         except ValidationError as error:
-            first = error.errors()[0]
-            variable = str(first["loc"][0]) if first["loc"] else "settings"
-            raise Misconfigured(f"{variable}: {first['msg']} (got {first.get('input')!r})") from None
+            raise Misconfigured("\n".join(_told(found) for found in error.errors())) from None
+
+    @classmethod
+    def load_home(cls) -> Settings:
+        """As `load`; where other variables are wrong the home alone, which is enough to see what runs and stop it."""
+        try:
+            return cls.load()
+        except Misconfigured:
+            return cls.model_construct(home=_Home().home)
 
     def resolve(self, path: Path) -> Path:
         """An absolute path; relative ones stand under the home."""
@@ -220,20 +249,37 @@ class Settings(BaseSettings):
     def http_url(self) -> str:
         """Where a local client finds the API."""
         host = "localhost" if self.http_host in ("0.0.0.0", "::", "") else self.http_host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.http_port}"
+        return f"http://{bracketed(host)}:{self.http_port}"
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether local callers need the token too: beyond loopback they cannot be told apart."""
+        return self.require_token or self.http_host not in LOOPBACK_NAMES
 
     def redis_address(self) -> str:
         """The server's URL with its credentials: for connecting, never for showing."""
-        if self.redis_url is not None:
-            return self.redis_url.get_secret_value()
         password = self.redis_password.get_secret_value() if self.redis_password else None
+        if self.redis_url is not None:
+            return with_password(self.redis_url.get_secret_value(), password)
         if password is None and self.redis_is_embedded:
             made = self.redis_directory / "password"
             password = made.read_text().strip() if made.exists() else None
         login = f":{quote(password, safe='')}@" if password else ""
-        return f"redis://{login}{self.redis_host or '127.0.0.1'}:{self.redis_port}/{self.redis_db}"
+        return f"redis://{login}{bracketed(self.redis_host or '127.0.0.1')}:{self.redis_port}/{self.redis_db}"
 
     def redis_shown(self) -> str:
         """The server's URL without credentials."""
         parts = urlsplit(self.redis_address())
         return urlunsplit(parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1], query=""))
+
+
+def _told(found: Any) -> str:
+    """A line about one wrong variable; what was given only where it is no secret."""
+    variable = str(found["loc"][0]) if found["loc"] else "settings"
+    message = found["msg"].removeprefix("Value error, ")
+    is_secret = any(
+        variable in getattr(field.validation_alias, "choices", [field.validation_alias])
+        and "SecretStr" in str(field.annotation)
+        for field in Settings.model_fields.values()
+    )
+    return f"{variable}: {message}" + ("" if is_secret else f" (got {found.get('input')!r})")

