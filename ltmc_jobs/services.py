@@ -26,7 +26,7 @@ class Tiers:
     @property
     def model(self) -> str:
         """The name of the embedding model, which need not be loaded for it."""
-        return self._settings.embedding_model
+        return minilm.canonical(self._settings.embedding_model)
 
     @cached_property
     def records(self) -> Records:
@@ -36,7 +36,7 @@ class Tiers:
     def vectors(self) -> Vectors:
         bundled = self.model == minilm.MODEL
         dimension = minilm.DIMENSION if bundled else self.embedder.dimension  # an index alone loads no model
-        return stores.open_vectors(self._settings, self.records, dimension)
+        return stores.open_vectors(self._settings, self.records, self.model, dimension)
 
     @cached_property
     def graph(self) -> Graph:

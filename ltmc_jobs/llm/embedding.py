@@ -31,7 +31,8 @@ class Embedder(Protocol):
 
 def open_embedder(settings: Settings, *, threads: int = 1) -> Embedder:
     """Load the embedder that the settings name, on 1 or 2 threads; Misconfigured if it cannot run here."""
-    bundled = settings.embedding_model.removeprefix("sentence-transformers/") == minilm.MODEL
+    name = minilm.canonical(settings.embedding_model)
+    bundled = name == minilm.MODEL
     if settings.embedding_backend == "openvino" and not bundled:
         raise Misconfigured(
             f"EMBEDDING_BACKEND=openvino runs {minilm.MODEL} only, not {settings.embedding_model!r}: "
@@ -45,7 +46,7 @@ def open_embedder(settings: Settings, *, threads: int = 1) -> Embedder:
 
     if bundled:
         return SentenceTransformersEmbedder(str(minilm.check(minilm.folder())), name=minilm.MODEL, threads=threads)
-    return SentenceTransformersEmbedder(settings.embedding_model, threads=threads)
+    return SentenceTransformersEmbedder(settings.embedding_model, name=name, threads=threads)
 
 
 def _prefers_openvino(backend: str) -> bool:

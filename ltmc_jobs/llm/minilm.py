@@ -35,6 +35,11 @@ LAYERS, HEADS, HEAD_WIDTH = 6, 12, 32
 Weights = dict[str, npt.NDArray[np.float32]]
 
 
+def canonical(model: str) -> str:
+    """A model's name as it stands beside its vectors: the same with sentence-transformers/ before it and without."""
+    return model.removeprefix("sentence-transformers/")
+
+
 def folder() -> Path:
     """Where the installed package keeps the model, without importing it; Misconfigured if it is not installed."""
     found = find_spec(PACKAGE.replace("-", "_"))

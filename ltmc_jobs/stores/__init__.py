@@ -28,9 +28,9 @@ def open_records(settings: Settings) -> Records:
     return records
 
 
-def open_vectors(settings: Settings, records: Records, dimension: int) -> Vectors:
-    """Open the index over the records' vectors."""
-    vectors: Vectors = _backend("vectors", settings.vectors_url).from_settings(settings, records, dimension)
+def open_vectors(settings: Settings, records: Records, model: str, dimension: int) -> Vectors:
+    """Open the index over the records' vectors, for a model of this name that makes so many numbers."""
+    vectors: Vectors = _backend("vectors", settings.vectors_url).from_settings(settings, records, model, dimension)
     return vectors
 
 

@@ -245,8 +245,11 @@ class Vectors(Protocol):
     ) -> list[Hit]:
         """The `k` best visible chunks of a project (and conversation) by cosine, best first; fewer if fewer."""
 
-    def fold(self) -> None:
-        """Write new snapshots where the tail is long enough, or the file is missing. One writer at a time."""
+    def fold(self, project: str | None = None) -> None:
+        """Write a new snapshot where the tail is long enough, or the file is missing. One writer at a time.
+
+        For one project an error is raised; for all of them it is logged, and the next one is folded.
+        """
 
     def count(self) -> int:
         """Vectors that a search looks at."""
@@ -270,9 +273,19 @@ class Graph(Protocol):
         """The nodes that exist under these keys, by key."""
 
     def neighbours(
-        self, project: str, label: str, keys: Sequence[str], *, relations: Sequence[str] | None = None, limit: int = 100
+        self,
+        project: str,
+        label: str,
+        keys: Sequence[str],
+        *,
+        relations: Sequence[str] | None = None,
+        without: Sequence[str] = (),
+        limit: int = 100,
     ) -> list[Edge]:
-        """Edges at depth one around the given nodes, both directions, ordered by source, relation and target."""
+        """Edges at depth one around the given nodes, both directions, ordered by source, relation and target.
+
+        Of these relations alone, if given, and never of those in `without`.
+        """
 
     def count(self) -> dict[str, int]:
         """Number of nodes and edges."""

@@ -41,7 +41,7 @@ _NODES = """
 """
 _NEIGHBOURS = """
     MATCH (n:{label} {{project: $project}})-[e]-()
-    WHERE n.key IN $keys AND ($relations IS NULL OR type(e) IN $relations)
+    WHERE n.key IN $keys AND ($relations IS NULL OR type(e) IN $relations) AND NOT type(e) IN $without
     WITH DISTINCT e, startNode(e) AS s, endNode(e) AS t
     RETURN labels(s)[0] AS source_label, s.key AS source, type(e) AS relation, labels(t)[0] AS target_label,
            t.key AS target, properties(e) AS properties
@@ -109,16 +109,24 @@ class Neo4jGraph:
         return [Node(project, label, row["key"], _without_identity(row["properties"])) for row in rows]
 
     def neighbours(
-        self, project: str, label: str, keys: Sequence[str], *, relations: Sequence[str] | None = None, limit: int = 100
+        self,
+        project: str,
+        label: str,
+        keys: Sequence[str],
+        *,
+        relations: Sequence[str] | None = None,
+        without: Sequence[str] = (),
+        limit: int = 100,
     ) -> list[Edge]:
         """Edges at depth one around the given nodes, both directions, ordered by source, relation and target."""
-        for relation in relations or ():
+        for relation in (*(relations or ()), *without):
             check_graph_name(relation)
         rows = self._read(
             _named(_NEIGHBOURS, label=label),
             project=project,
             keys=list(keys),
             relations=None if relations is None else list(relations),
+            without=list(without),
             limit=max(limit, 0),
         )
         return [

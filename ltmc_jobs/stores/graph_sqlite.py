@@ -38,10 +38,12 @@ _NEIGHBOURS = """
     SELECT source_label, source_key, relation, target_label, target_key, properties FROM graph_edges
     WHERE project = :project AND source_label = :label AND source_key IN (SELECT value FROM json_each(:keys))
       AND (:relations IS NULL OR relation IN (SELECT value FROM json_each(:relations)))
+      AND relation NOT IN (SELECT value FROM json_each(:without))
     UNION
     SELECT source_label, source_key, relation, target_label, target_key, properties FROM graph_edges
     WHERE project = :project AND target_label = :label AND target_key IN (SELECT value FROM json_each(:keys))
       AND (:relations IS NULL OR relation IN (SELECT value FROM json_each(:relations)))
+      AND relation NOT IN (SELECT value FROM json_each(:without))
     ORDER BY 1, 2, 3, 4, 5 LIMIT :limit
 """
 
@@ -77,16 +79,24 @@ class SqliteGraph:
             return [Node(project, label, key, json.loads(properties)) for key, properties in found]
 
     def neighbours(
-        self, project: str, label: str, keys: Sequence[str], *, relations: Sequence[str] | None = None, limit: int = 100
+        self,
+        project: str,
+        label: str,
+        keys: Sequence[str],
+        *,
+        relations: Sequence[str] | None = None,
+        without: Sequence[str] = (),
+        limit: int = 100,
     ) -> list[Edge]:
         """Edges at depth one around the given nodes, both directions, ordered by source, relation and target."""
-        for name in (label, *(relations or ())):
+        for name in (label, *(relations or ()), *without):
             check_graph_name(name)
         asked = {
             "project": project,
             "label": label,
             "keys": _json(list(keys)),
             "relations": None if relations is None else _json(list(relations)),
+            "without": _json(list(without)),
             "limit": max(limit, 0),
         }
         with self._file.reading() as database:

