@@ -13,10 +13,13 @@ INSTALLATION = "_"
 # family → (type, life, bound): docs/keys.md is made of this
 FAMILIES: dict[str, tuple[str, str, str]] = {
     "installation": ("string", "permanent", "one: the id of the home whose stores this server's jobs work on"),
+    "signing": ("string", "permanent", "one: the fingerprint of the key that signs its jobs"),
     "topic": ("string", "permanent", "one per project and topic: a counter, bumped on each change"),
     "metrics": ("hash", "permanent", "one per metric, one field per label set"),
-    "cache": ("string", "TOOL_CACHE_DEFAULT_TTL", "one per tool, arguments and topic generation"),
-    "probe": ("string", "15 s", "one per probing process"),
+    "cache": ("string", "the tool's or TOOL_CACHE_DEFAULT_TTL", "1,000 per project, of at most 64 kB each"),
+    "cached": ("zset", "1 day", "one per project: its cache keys by when they expire"),
+    "probe": ("string", "15 s", "two: what was found of the stores, and that Redis takes writes"),
+    "resumed": ("string", "1 day", "one per version that stopped on its way: how often it was sent again, and when"),
     "heartbeat": ("zset", "12 s", "one per queue: living worker processes by their last beat"),
     "agent": ("zset", "2 min", "one per project: agents by when they were last heard of"),
     "projects": ("set", "2 min", "one: projects with agents heard of lately"),

@@ -167,6 +167,7 @@ def tool(
     follows: tuple[str, ...] = (),
     timeout_seconds: int = 300,
     retries: int = 2,
+    result_ttl_seconds: int = 3600,
 ) -> Callable[[F], F]:
     """Declare a tool: its name, docstring, signature and return type become what every protocol shows."""
 
@@ -180,6 +181,7 @@ def tool(
             queue=Queue(queue),
             timeout_seconds=timeout_seconds,
             retries=retries,
+            result_ttl_seconds=result_ttl_seconds,
             changes=changes,
         )
         form = _form(function, skip=1, reads_only=not changes, follows=follows)

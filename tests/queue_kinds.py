@@ -66,6 +66,11 @@ def report(services: Services, file: str) -> dict[str, Any]:
     return {"cancelled": services.job.cancelled(), "left": services.job.deadline - time.monotonic()}
 
 
+def change_and_fail(services: Services) -> None:
+    raise Conflict("after something was changed")
+
+
+CHANGE_AND_FAIL = _kind("change_and_fail", changes=("memory",))
 ECHO = _kind("echo")
 ECHO_LOW = JobKind(name="echo_low", path="tests.queue_kinds.echo", queue=Queue.LOW)
 APPEND = _kind("append")

@@ -36,9 +36,12 @@ class Executor:
         started = time.monotonic()
         try:
             services = self._services.during(call, job)
-            result = _as_json(_function(call.kind.path)(services, **call.args))
-            result = self._enqueue_following(services, result)
-            self._tell_caches(call, result)
+            try:
+                result = _as_json(_function(call.kind.path)(services, **call.args))
+                result = self._enqueue_following(services, result)
+            finally:  # a job may also fail after it changed something
+                self._forget_cached(call)
+            self._keep_cached(call, result)
             self._record(call, started)
             return result
         except BaseException as error:
@@ -58,12 +61,14 @@ class Executor:
     def _enqueue_following(self, services: Services, result: Any) -> Any:
         if not services.following:
             return result
-        services.shared.queue.enqueue_many([spec for specs in services.following.values() for spec in specs])
+        services.shared.queue.ensure([spec for specs in services.following.values() for spec in specs])
         return result | {"jobs": {name: specs[-1].id for name, specs in services.following.items()}}
 
-    def _tell_caches(self, call: Call, result: Any) -> None:
+    def _forget_cached(self, call: Call) -> None:
         if call.kind.changes:
             self._services.shared.cache.bump(call.project, call.kind.changes)
+
+    def _keep_cached(self, call: Call, result: Any) -> None:
         found = registry.find(call.kind.name) if call.cache_key else None
         if isinstance(found, Tool) and call.cache_key:
             self._services.shared.cache.fill(found, call.cache_key, call.id, result)

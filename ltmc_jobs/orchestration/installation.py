@@ -9,6 +9,7 @@ from redis import Redis
 from ltmc_jobs import keys
 from ltmc_jobs.errors import Misconfigured
 from ltmc_jobs.private_files import make_secret
+from ltmc_jobs.queues.envelope import Keyring
 
 FILE = "installation"
 
@@ -46,3 +47,18 @@ class Installation:
                 "Redis (or REDIS_DB) of its own, or set LTMC_HOME to that installation's directory"
             )
         return own
+
+    def check_keys(self, keyring: Keyring) -> None:
+        """Refuse a host that cannot verify this installation's jobs; its home says which key signs them.
+
+        After a rotation the home names the new key as soon as it was seen with both.
+        """
+        name = keys.key(keys.INSTALLATION, "signing", "key")
+        known, signing = self._connection.get(name), keyring.fingerprints[0]
+        if isinstance(known, bytes) and known.decode() not in keyring.fingerprints:
+            raise Misconfigured(
+                "this host's signing key is not the installation's: copy signing.key from it (or LTMC_SIGNING_KEY); "
+                f"a new key takes over while the old one stands behind it. Is the old one lost, delete {name} in Redis"
+            )
+        if self.owns_stores() and known != signing.encode():
+            self._connection.set(name, signing)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,10 @@ from redis.asyncio import Redis as AsyncRedis
 
 from ltmc_jobs import keys
 from ltmc_jobs.registry import Tool
+
+ENTRY_BYTES = 65_536  # what is longer costs more room than the work it saves
+ENTRIES = 1000  # of a project
+INDEX_SECONDS = 86_400
 
 
 class ToolCache:
@@ -41,9 +46,23 @@ class ToolCache:
         return name, json.loads(found) if found else None
 
     def fill(self, tool: Tool, cache_key: str, job_id: str, result: Any) -> None:
-        """Keep a result under the key that travelled with its job."""
-        ttl = (tool.cache.ttl_seconds if tool.cache else None) or self._ttl_seconds
-        self._connection.set(cache_key, json.dumps({"job_id": job_id, "result": result}), ex=ttl)
+        """Keep a result under the key that travelled with its job; the entries nearest to their end make room."""
+        entry = json.dumps({"job_id": job_id, "result": result})
+        if len(entry) > ENTRY_BYTES:
+            return
+        ttl = min((tool.cache.ttl_seconds if tool.cache else None) or self._ttl_seconds, INDEX_SECONDS)
+        index = keys.key(keys.parse(cache_key)[0], "cached")
+        now = time.time()
+        pipeline = self._connection.pipeline()
+        pipeline.set(cache_key, entry, ex=ttl)
+        pipeline.zadd(index, {cache_key: now + ttl})
+        pipeline.zremrangebyscore(index, "-inf", now)
+        pipeline.zrange(index, 0, -ENTRIES - 1)
+        pipeline.zremrangebyrank(index, 0, -ENTRIES - 1)
+        pipeline.expire(index, INDEX_SECONDS)
+        *_, beyond, _, _ = pipeline.execute()
+        if beyond:
+            self._connection.unlink(*beyond)
 
     def bump(self, project: str, topics: Iterable[str]) -> None:
         """Make every result that depends on these topics unreachable."""

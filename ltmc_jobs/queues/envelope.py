@@ -56,6 +56,11 @@ class Keyring:
             make_secret(settings.home / KEY_FILE)
         return cls.load(settings)
 
+    @property
+    def fingerprints(self) -> list[str]:
+        """Of each key, the signing one first: tells two keys apart, and neither key can be made from it."""
+        return [hashlib.sha256(hashlib.sha256(key).digest()).hexdigest() for key in self._keys.values()]
+
     def sign(self, message: bytes) -> str:
         """`<key id>:<HMAC-SHA256 in hex>`."""
         return f"{self._current}:{hmac.new(self._keys[self._current], message, hashlib.sha256).hexdigest()}"

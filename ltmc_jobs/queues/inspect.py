@@ -44,7 +44,7 @@ def job_info(job_id: str, fields: dict[bytes, bytes], newest: dict[bytes, bytes]
     text = {_text(name): value for name, value in fields.items()}
     kept = _json(text.get("meta"))
     meta = kept if isinstance(kept, dict) else {}
-    status = _status(text.get("status", b"queued"))
+    status = state_named(text.get("status", b"queued"))
     return JobInfo(
         id=job_id,
         name=str(meta.get("name", "")) or _function_name(text.get("data", b"")),
@@ -262,7 +262,7 @@ def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _status(value: bytes) -> JobStatus:
+def state_named(value: bytes) -> JobStatus:
     """A state; what anybody else wrote there counts as failed."""
     try:
         return JobStatus(_text(value))

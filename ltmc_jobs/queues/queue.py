@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from ltmc_jobs.queues import inspect, producer, waiting
+from ltmc_jobs.queues import inspect, producer, revival, waiting
 from ltmc_jobs.queues.contract import JobInfo, JobRef, JobSpec, JobStatus, Outcome
 from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.queues.reach import reaching
@@ -36,6 +36,18 @@ class JobQueue:
 
     def enqueue_many(self, specs: Sequence[JobSpec]) -> list[JobRef]:
         return reached(producer.enqueue_many, self.connection, self._keys, specs)
+
+    def ensure(self, specs: Sequence[JobSpec]) -> list[JobRef]:
+        """Enqueue what is not there, and anew what ended without success or waits for what did."""
+        return reached(revival.ensure, self.connection, self._keys, specs)
+
+    def on_their_way(self, specs: Sequence[JobSpec]) -> bool:
+        """Whether jobs that follow one another will end without anybody's help, and some have not yet."""
+        return reached(revival.on_their_way, self.connection, specs)
+
+    def forget(self, job_ids: Iterable[str]) -> int:
+        """Delete finished jobs with their results; how many there were."""
+        return reached(revival.forget, self.connection, job_ids)
 
     def outcome(self, job_id: str, seconds: float) -> Outcome:
         return reached(waiting.outcome, self.connection, job_id, seconds)

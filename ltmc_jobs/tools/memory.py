@@ -93,7 +93,12 @@ def store_memory(
     return services.memory.store(file_name, content, resource_type=resource_type, conversation_id=conversation_id)
 
 
-@tool(queue=Queue.DEFAULT, tiers=(Tier.SQLITE, Tier.REDIS, Tier.FAISS, Tier.NEO4J), cache=Cache(topics=("memory",)))
+@tool(
+    queue=Queue.DEFAULT,
+    tiers=(Tier.SQLITE, Tier.REDIS, Tier.FAISS, Tier.NEO4J),
+    cache=Cache(topics=("memory",)),
+    result_ttl_seconds=300,  # long, asked for often, and as good when asked for again
+)
 def retrieve_memory(
     services: Services,
     query: Annotated[str, Field(min_length=1, max_length=8192, description="What to look for, in your own words")],

@@ -8,13 +8,18 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from ltmc_jobs import keys
 from ltmc_jobs.client import Client, Session
-from ltmc_jobs.errors import QueueUnavailable
+from ltmc_jobs.errors import Conflict, QueueUnavailable
+from ltmc_jobs.orchestration.tool_cache import ENTRIES, ENTRY_BYTES
+from ltmc_jobs.queues.contract import JobSpec, JobStatus
 from ltmc_jobs.queues.queue import reached
+from ltmc_jobs.registry import Tool, find, kind
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
+from tests import queue_kinds as kinds
 from tests.conftest import MakeSettings, free_port, wait_until
-from tests.fleet import open_installation
+from tests.fleet import WorkerProcesses, open_installation
 from workers.server import EmbeddedServer
 
 NOTE = {"file_name": "note.md", "content": "A note."}
@@ -95,3 +100,46 @@ def write(connection: redis.Redis, in_pipeline: bool) -> None:
 def test_a_mistake_of_ours_stays_one(shared: Shared) -> None:
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         reached(lambda: (shared.redis.set("rq:test", "x"), shared.redis.lpush("rq:test", "x")))
+
+
+def test_a_job_that_changed_something_and_failed_empties_the_cache(shared: Shared, settings: Settings) -> None:
+    fleet = WorkerProcesses(settings)
+    fleet.start("default")
+    spec = JobSpec(kind=kinds.CHANGE_AND_FAIL, args={}, project="default")
+    shared.queue.enqueue(spec)
+    with pytest.raises(Conflict):
+        shared.queue.outcome(spec.id, 20).unwrap()
+    fleet.stop()
+    assert shared.redis.get(keys.key("default", "topic", "memory")) == b"1"
+
+
+def test_the_cache_of_a_project_is_bounded(shared: Shared) -> None:
+    tool = find("retrieve_memory")
+    assert isinstance(tool, Tool)
+    names = [keys.key("default", "cache", "retrieve_memory", str(n), "0") for n in range(ENTRIES + 5)]
+    for name in names:
+        shared.cache.fill(tool, name, "job", {"some": "result"})
+    assert shared.redis.exists(*names) == ENTRIES
+    assert shared.redis.exists(names[-1])
+    assert shared.redis.zcard(keys.key("default", "cached")) == ENTRIES
+    huge = keys.key("default", "cache", "retrieve_memory", "huge", "0")
+    shared.cache.fill(tool, huge, "job", {"some": "x" * ENTRY_BYTES})
+    assert not shared.redis.exists(huge)
+
+
+def test_finished_jobs_can_be_forgotten_and_no_others(shared: Shared, settings: Settings) -> None:
+    done, waiting = (JobSpec(kind=kind, args={}, project="default") for kind in (kinds.ECHO, kinds.ECHO_LOW))
+    fleet = WorkerProcesses(settings)
+    fleet.start("default")
+    shared.queue.enqueue_many([done, waiting])
+    shared.queue.outcome(done.id, 20).unwrap()
+    fleet.stop()
+    assert shared.queue.forget([done.id, waiting.id, "unknown"]) == 1
+    assert shared.queue.status(waiting.id).status == JobStatus.QUEUED
+    assert not [name for name in shared.redis.scan_iter("rq:*") if done.id in name.decode()]
+    assert shared.redis.zcard("rq:finished:default") == 0
+
+
+def test_the_result_of_a_search_is_kept_for_five_minutes() -> None:
+    """J15."""
+    assert (kind("retrieve_memory").result_ttl_seconds, kind("store_memory").result_ttl_seconds) == (300, 3600)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,16 +13,19 @@ from typing import Any
 
 import pytest
 
+from ltmc_jobs import keys
+from ltmc_jobs.errors import StoreUnavailable
 from ltmc_jobs.jobs import RECURRING, RESUME_UNFINISHED
 from ltmc_jobs.queues.contract import JobSpec, Principal
 from ltmc_jobs.queues.envelope import Call
+from ltmc_jobs.registry import find
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from ltmc_jobs.stores import open_records
-from ltmc_jobs.stores.contracts import ChunkText
+from ltmc_jobs.stores.contracts import ChunkText, Snapshot
 from tests import queue_kinds as kinds
-from tests.conftest import clean_environment
+from tests.conftest import clean_environment, wait_until
 from tests.fleet import ROOT, WorkerProcesses, open_installation
 from workers.jobs import cleanup
 from workers.scheduler import Scheduler
@@ -101,3 +106,104 @@ def test_a_version_that_stopped_on_its_way_goes_on(
     fleet.stop()
     services.tiers.close()
     records.close()
+
+
+class Sweep:
+    """A document in the records of a settings' home, and the sweep's view of it."""
+
+    def __init__(self, shared: Shared, settings: Settings) -> None:
+        self.shared = shared
+        self.records = open_records(settings)
+        call = Call("sweep", RESUME_UNFINISHED, {}, "_", Principal("maintenance"), "sweep", None)
+        self.services = Services.open(shared).during(call, None)  # type: ignore[arg-type]
+
+    def store(self, file_name: str) -> dict[str, Any]:
+        store = find("store_memory").kind  # type: ignore[union-attr]
+        spec = JobSpec(kind=store, args={"file_name": file_name, "content": "Left behind."}, project="default")
+        self.shared.queue.enqueue(spec)
+        result: dict[str, Any] = self.shared.queue.outcome(spec.id, 20).unwrap()
+        return result
+
+    def resume(self) -> bool:
+        return cleanup.resume(self.services, self.records.unfinished(older_than_seconds=0)[0])
+
+    def sent(self, times: int, seconds_ago: float) -> None:
+        version = self.records.unfinished(older_than_seconds=0)[0]
+        name = keys.key("default", "resumed", str(version.resource_id), str(version.version))
+        self.shared.redis.set(name, json.dumps([times, time.time() - seconds_ago]), ex=60)
+
+    def is_done(self) -> bool:
+        return self.records.unfinished(older_than_seconds=0) == []
+
+
+@pytest.fixture
+def sweep(shared: Shared, settings: Settings) -> Iterator[Sweep]:
+    made = Sweep(shared, settings)
+    yield made
+    made.services.tiers.close()
+    made.records.close()
+
+
+@pytest.fixture
+def failed(sweep: Sweep, settings: Settings) -> dict[str, Any]:
+    """A document whose embedding failed for good, and the jobs that followed from storing it."""
+    fleet = WorkerProcesses(settings, EMBEDDING_MODEL="another/model")
+    fleet.start("default", "embedding")
+    stored = sweep.store("stuck.md")
+    wait_until(lambda: sweep.shared.redis.zcard("rq:failed:embedding"), 20)
+    fleet.stop()
+    assert sweep.shared.queue.status(stored["jobs"]["searchable"]).status.value == "deferred"
+    return stored
+
+
+def test_a_failed_version_is_sent_again_without_end_ever_less_often(
+    sweep: Sweep, settings: Settings, failed: dict[str, Any]
+) -> None:
+    """M07: not only five times; the jobs that waited for the failed one are made anew with it."""
+    assert sweep.resume() is True
+    assert sweep.resume() is False, "it is on its way"
+    sweep.shared.queue.cancel(failed["jobs"]["searchable"])
+    assert sweep.resume() is False, "it was sent a moment ago"
+    for times, seconds, due in ((2, 200, False), (2, 250, True), (9, 3500, False), (9, 3700, True)):
+        sweep.shared.queue.cancel(failed["jobs"]["searchable"])
+        sweep.sent(times, seconds)
+        assert sweep.resume() is due, (times, seconds)
+    fleet = WorkerProcesses(settings)
+    fleet.start("embedding", "vectors", "graph")
+    wait_until(sweep.is_done, 30)
+    fleet.stop()
+
+
+def test_a_link_whose_indexing_is_lost_is_not_on_its_way(
+    sweep: Sweep, settings: Settings, failed: dict[str, Any]
+) -> None:
+    sweep.shared.redis.delete(f"rq:job:{failed['jobs']['searchable']}")
+    assert sweep.shared.queue.status(failed["jobs"]["linked"]).status.value == "deferred"
+    assert sweep.resume() is True
+
+
+def test_the_same_content_stored_again_starts_what_had_failed(
+    sweep: Sweep, settings: Settings, failed: dict[str, Any]
+) -> None:
+    fleet = WorkerProcesses(settings)
+    fleet.start("default", "embedding", "vectors", "graph")
+    again = sweep.store("stuck.md")
+    assert again["jobs"] == failed["jobs"]
+    wait_until(sweep.is_done, 30)
+    assert sweep.shared.queue.list(queue="embedding") == [], "its vectors are rows: the job is forgotten"
+    assert list(sweep.shared.redis.scan_iter("rq:results:*"))
+    fleet.stop()
+
+
+def test_the_sweep_mends_a_damaged_index(sweep: Sweep, settings: Settings) -> None:
+    """T13, N04: without anything stored in between."""
+    fleet = WorkerProcesses(settings)
+    fleet.start("default", "embedding", "vectors", "graph")
+    sweep.store("fine.md")
+    wait_until(sweep.is_done, 30)
+    fleet.stop()
+    sweep.records.note_snapshot(Snapshot("default", 1, settings.embedding_model, 384, 1, 100, 0))
+    with pytest.raises(StoreUnavailable):
+        sweep.services.tiers.vectors.check()
+    cleanup.resume_unfinished(sweep.services)
+    sweep.services.tiers.vectors.check()

@@ -2,59 +2,63 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import Any
 
 import structlog
 
-from ltmc_jobs.errors import NotFound
+from ltmc_jobs import keys
+from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.memory.ingestion import following
-from ltmc_jobs.queues.contract import JobStatus, Principal
+from ltmc_jobs.queues.contract import Principal
 from ltmc_jobs.services import Services
 from ltmc_jobs.stores.contracts import Version
 
 UNFINISHED_SECONDS = 120.0
-ATTEMPTS = 5
+SPACING_SECONDS = 3600.0
+RESUMED_SECONDS = 86_400
 
 log = structlog.get_logger("ltmc.jobs")
 
 
 def resume_unfinished(services: Services) -> dict[str, Any]:
-    """Enqueue anew what remains for versions that stopped between recorded and linked."""
+    """Enqueue anew what remains for versions that stopped between recorded and linked; mend a damaged index."""
     unfinished = services.tiers.records.unfinished(older_than_seconds=UNFINISHED_SECONDS)
-    return {"resumed": sum(resume(services, version) for version in unfinished)}
+    resumed = sum(resume(services, version) for version in unfinished)
+    try:
+        services.tiers.vectors.fold()
+    except LtmcError as error:  # searches go on without it; the next sweep tries again
+        log.error("the index cannot be mended", error=str(error))
+    return {"resumed": resumed}
 
 
 def resume(services: Services, version: Version) -> bool:
-    """Enqueue what remains for a version, unless it is on its way; whether it was."""
+    """Enqueue what remains for a version, unless it is on its way or was sent not long ago; whether it was."""
     chunks = services.tiers.records.version_chunks(version.resource_id, version.version)
-    for attempt in range(ATTEMPTS):
-        remaining = following(
-            version,
-            chunks,
-            model=services.tiers.model,
-            principal=Principal("maintenance"),
-            trace_id=version.job_id,
-            attempt=f":{attempt}" if attempt else "",
-        )
-        specs = [spec for named in remaining.values() for spec in named]
-        states = [_state(services, spec.id) for spec in specs]
-        if not any(states):
-            services.shared.queue.enqueue_many(specs)
-            return True
-        if all(state is not None and (not state.is_final or state == JobStatus.FINISHED) for state in states):
-            return False  # still on its way
-        for spec, state in zip(specs, states, strict=True):
-            if state == JobStatus.DEFERRED:  # what it waits for has failed
-                services.shared.queue.cancel(spec.id)
-    log.error("gave up on a version", file_name=version.file_name, version=version.version, attempts=ATTEMPTS)
-    return False
+    remaining = following(
+        version, chunks, model=services.tiers.model, principal=Principal("maintenance"), trace_id=version.job_id
+    )
+    specs = [spec for named in remaining.values() for spec in named]
+    if services.shared.queue.on_their_way(specs) or not _is_due(services, version):
+        return False
+    services.shared.queue.ensure(specs)
+    return True
 
 
-def _state(services: Services, job_id: str) -> JobStatus | None:
-    try:
-        return services.shared.queue.status(job_id).status
-    except NotFound:
-        return None
+def _is_due(services: Services, version: Version) -> bool:
+    """Whether it may be sent again now: after 2, 4, 8, … minutes, then every hour without end."""
+    connection = services.shared.redis
+    name = keys.key(version.project, "resumed", str(version.resource_id), str(version.version))
+    now = time.time()
+    kept: Any = connection.get(name)
+    times, last = json.loads(kept) if kept else (0, 0.0)
+    if now - last < min(60.0 * 2**times, SPACING_SECONDS) and times:
+        return False
+    if times:
+        log.warning("a version is sent again", file_name=version.file_name, version=version.version, times=times + 1)
+    connection.set(name, json.dumps([min(times + 1, 10), now]), ex=RESUMED_SECONDS)
+    return True
 
 
 def clean_up(services: Services) -> dict[str, Any]:

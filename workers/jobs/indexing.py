@@ -19,4 +19,5 @@ def index_version(services: Services, resource_id: int, version: int, embeddings
     records.add_vectors(list(zip(found.chunk_ids, vectors, strict=True)), model=services.tiers.model)
     published = records.publish(resource_id, version)
     services.tiers.vectors.fold()
+    services.shared.queue.forget(embeddings)  # last: a run that is repeated before this line needs them again
     return {"resource_id": resource_id, "version": version, "vectors": len(vectors), "published": published}
