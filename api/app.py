@@ -36,6 +36,9 @@ NO_REDIS = "Redis is switched off (REDIS_ENABLED=false), and this needs it"
 def create_app(settings: Settings) -> FastAPI:
     """The application; it connects when it starts, and not at all without Redis."""
     shared = Shared.open(settings) if settings.redis_enabled else None
+    if shared:
+        with contextlib.suppress(redis.RedisError):  # the front end starts without it, and says so
+            shared.installation.check_keys(shared.keys)
     client = Client(shared) if shared else None
     looking = health.Health(settings)
 

@@ -136,12 +136,11 @@ def workers(stores: bool | None, scheduler: bool) -> None:
 
     On a host without the memory's files they take only jobs that need none of them.
     """
-    from ltmc_jobs.queues.envelope import Keyring
     from workers.fleet import Fleet, holds_stores
 
     settings = _with_redis()
     with_stores = holds_stores(settings, stores)
-    Keyring.load(settings)  # without it every worker would end, again and again
+    _check_keys(settings)  # with a wrong one, or none, every worker would refuse its jobs, again and again
     click.echo(f"workers {'with' if with_stores else 'without'} stores, against {settings.redis_shown()}", err=True)
     Fleet(settings, with_stores=with_stores, with_scheduler=scheduler).run()
 
@@ -152,7 +151,19 @@ def scheduler() -> None:
     """Run the scheduler alone, against the Redis that REDIS_URL names."""
     from workers.scheduler import run
 
-    run(_with_redis())
+    settings = _with_redis()
+    _check_keys(settings)
+    run(settings)
+
+
+def _check_keys(settings: Settings) -> None:
+    from redis import Redis
+
+    from ltmc_jobs.orchestration.installation import Installation
+    from ltmc_jobs.queues.envelope import Keyring
+
+    with Redis.from_url(settings.redis_address()) as connection:  # closed at once: none may cross a fork
+        Installation(connection, settings.home).check_keys(Keyring.load(settings))
 
 
 def _with_redis() -> Settings:

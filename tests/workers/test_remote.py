@@ -19,7 +19,7 @@ from ltmc_jobs.registry import STORELESS_QUEUES, Queue, find
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from ltmc_jobs.stores import open_records
-from tests.conftest import MakeSettings, clean_environment
+from tests.conftest import MakeSettings, clean_environment, free_port
 from tests.fleet import ROOT, WorkerProcesses, open_installation
 from workers.worker import allowed
 
@@ -100,6 +100,37 @@ def test_a_worker_without_the_key_says_what_to_do(shared: Shared, tmp_path: Path
     assert done.returncode != 0
     assert "copy signing.key" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_host_with_another_key_does_not_start(shared: Shared, tmp_path: Path) -> None:
+    """It would take jobs and refuse them all; with the installation's key among its own it works."""
+    shared.installation.check_keys(shared.keys)
+    environment = clean_environment(tmp_path / "other", REDIS_URL=shared.settings.redis_address(), PYTHONPATH=ROOT)
+    for module in (["workers", "workers"], ["workers", "scheduler"], ["api"]):
+        done = subprocess.run(
+            [sys.executable, "-m", *module],
+            env=environment | {"LTMC_SIGNING_KEY": "w" * 40, "HTTP_PORT": str(free_port())},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 2, module
+        assert "this host's signing key is not the installation's: copy signing.key" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_rotated_key_takes_over_while_the_old_one_is_known(shared: Shared, make_settings: MakeSettings) -> None:
+    old = (shared.settings.home / "signing.key").read_text().strip()
+    ring = {keys: Keyring.load(make_settings(LTMC_SIGNING_KEY=keys)) for keys in (f"{'n' * 40},{old}", "n" * 40)}
+    shared.installation.check_keys(shared.keys)
+    with pytest.raises(Misconfigured):
+        shared.installation.check_keys(ring["n" * 40])
+    shared.installation.check_keys(ring[f"{'n' * 40},{old}"])
+    shared.installation.check_keys(ring["n" * 40])
+    with pytest.raises(Misconfigured):
+        shared.installation.check_keys(shared.keys)
 
 
 def test_the_signing_key_is_made_once_for_its_owner_alone(make_settings: MakeSettings) -> None:
