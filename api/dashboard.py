@@ -19,12 +19,12 @@ from rq.serializers import DefaultSerializer, JSONSerializer
 from rq_dashboard import blueprint, web
 
 from api import tickets
+from api.dashboard_socket import dashboard_socket
 from ltmc_jobs import logs
 from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared, checked_address
 
-SOCKET = "dashboard.sock"
 # Its pages are made of inline scripts and of templates compiled by eval.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -142,7 +142,7 @@ def serve(shared: Shared, listen: str | None) -> None:
     where: dict[str, Any] = {"listen": listen}
     if listen is None:
         shared.settings.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        where = {"unix_socket": str(shared.settings.run_directory / SOCKET), "unix_socket_perms": "600"}
+        where = {"unix_socket": str(dashboard_socket(shared.settings)), "unix_socket_perms": "600"}
     waitress.serve(create_app(shared), threads=4, ident=None, **where)
 
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from api.dashboard_socket import dashboard_socket
 from api.requests import request_id
 from ltmc_jobs.settings import Settings
 
@@ -35,7 +36,7 @@ class Proxy:
     """An ASGI application; one connection pool a process."""
 
     def __init__(self, settings: Settings) -> None:
-        socket = None if settings.dashboard_url else str(settings.run_directory / "dashboard.sock")
+        socket = None if settings.dashboard_url else str(dashboard_socket(settings))
         self._client = httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(uds=socket),
             base_url=settings.dashboard_url or "http://dashboard",
