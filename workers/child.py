@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -24,9 +26,12 @@ class Child:
         self._start = start
         self._backoff = Backoff()
         self._due = 0.0
+        self._from = _size(log)
 
     def start(self) -> None:
         """Start it now."""
+        rotate(self.log)
+        self._from = _size(self.log)
         self.watch(self._start())
 
     def watch(self, process: subprocess.Popen[bytes]) -> None:
@@ -65,18 +70,36 @@ class Child:
             self.process.wait()
 
     def last_words(self, lines: int = 8) -> str:
-        """The end of its log."""
+        """The end of what it has logged since it was started."""
         try:
-            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+            with self.log.open("rb") as log:
+                log.seek(self._from if self._from <= _size(self.log) else 0)
+                return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
         except OSError:
             return ""
 
 
 def launch(command: list[str], log: Path, group: int) -> subprocess.Popen[bytes]:
     """Start a command in a group, with its output at the end of its log."""
-    if log.exists() and log.stat().st_size > LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))
     with open_log(log) as output:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=group, umask=0o077
         )
+
+
+def rotate(log: Path, limit: int = LOG_BYTES) -> None:
+    """Put a log that has grown too long aside, in the place of the one before, and empty it.
+
+    Its writers keep it open and add to its end, so it is copied: what they write in that moment may be lost.
+    """
+    if _size(log) <= limit:
+        return
+    aside = log.with_name(f"{log.name}.1")
+    aside.unlink(missing_ok=True)
+    with log.open("rb") as old, open_log(aside) as kept:
+        shutil.copyfileobj(old, kept)
+    os.truncate(log, 0)
+
+
+def _size(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0

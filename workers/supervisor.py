@@ -21,7 +21,7 @@ from ltmc_jobs.private_files import make_private, own
 from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.settings import Settings
 from workers import health, ports, processes
-from workers.child import Child, launch
+from workers.child import Child, launch, rotate
 from workers.guard import Guard
 from workers.processes import STOP_SECONDS, describe
 from workers.record import Process, Record
@@ -30,6 +30,7 @@ from workers.signals import Signals
 
 HEALTHY_SECONDS = 60.0
 DEGRADED_SECONDS = 15.0  # a graph that is away must not keep the rest from starting
+ROTATE_SECONDS = 60.0
 SERVER = "redis"
 EXAMPLE = {
     "jsonrpc": "2.0",
@@ -55,6 +56,7 @@ class Supervisor:
         self.children: dict[str, Child] = {}
         self._server: EmbeddedServer | None = None
         self._lock: IO[str] | None = None
+        self._rotated = 0.0
 
     def run(self) -> None:
         """Start, say where everything is, watch until a signal, stop."""
@@ -140,9 +142,18 @@ class Supervisor:
     def _watch(self) -> None:
         while not self._signals.stops:
             waits = [child.seconds_until_due for child in self.children.values()]
-            self._signals.wait(min((seconds for seconds in waits if seconds is not None), default=None))
+            self._signals.wait(min((seconds for seconds in waits if seconds is not None), default=ROTATE_SECONDS))
             if not self._signals.stops:
                 self._revive()
+                self._rotate(time.monotonic())
+
+    def _rotate(self, now: float) -> None:
+        if now < self._rotated + ROTATE_SECONDS:
+            return
+        self._rotated = now
+        for log in (self.settings.home / "logs").glob("*.log"):
+            with suppress(OSError):  # a full disk is no reason to stop
+                rotate(log)
 
     def _revive(self) -> None:
         changed = False
