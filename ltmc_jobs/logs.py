@@ -11,9 +11,21 @@ from typing import Any
 import structlog
 from structlog.typing import Processor
 
+from ltmc_jobs.errors import LtmcError
+
+TELLING = ("rq.worker",)  # writes every failed job's traceback
+
+# Assignments, headers and the like alone: words that speak of a token are worth keeping
 SECRET = re.compile(
-    r"(?i)(\b(?:password|token|secret|authorization|api[_-]?key)\b\W{1,4})([^\s'\",}]+)|(://[^/\s:@]*:)[^@\s/]+@"
+    r"""(?ix)
+    ( (?<![^\W_]) (?: passw(?:or)?d | token | secret | authorization | (?:api|signing)[_-]?key ) \b
+      ["']? [ \t]* [=:] [ \t]* ["']? (?: (?: bearer | basic ) [ \t]+ )? )
+    (?! (?: bearer | basic ) \b ) [^\s'",;&}`…]+
+    | ( \b bearer [ \t]+ ) [\w.~+/=-]{16,}
+    | ( :// [^/\s:@]* : ) [^@\s/]+ @
+    """
 )
+NAMED = re.compile(r"(?i)(?:^|_)(?:password|token|secret|authorization|(?:api|signing)_key)$")
 
 
 def configure(level: str, **bound: Any) -> None:
@@ -44,6 +56,8 @@ def configure(level: str, **bound: Any) -> None:
     logging.basicConfig(
         handlers=[handler], level=max(logging.WARNING, logging.getLevelNamesMapping()[level]), force=True
     )
+    for name in TELLING:
+        logging.getLogger(name).addFilter(shorten)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**bound)
 
@@ -52,9 +66,19 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     """Take what looks like a secret out of every text of a line."""
     for name, value in event.items():
         if isinstance(value, str):
-            event[name] = SECRET.sub(_hidden, value)
+            event[name] = "***" if NAMED.search(name) else SECRET.sub(_hidden, value)
     return event
 
 
 def _hidden(match: re.Match[str]) -> str:
-    return f"{match[3]}***@" if match[3] else f"{match[1]}***"
+    return f"{match[3]}***@" if match[3] else f"{match[1] or match[2]}***"
+
+
+def shorten(record: logging.LogRecord) -> bool:
+    """A logging filter: of an error that its caller is told, its words without the traceback."""
+    error = sys.exc_info()[1]
+    if isinstance(error, LtmcError) and not error.retry and record.levelno >= logging.ERROR:
+        said = record.getMessage().partition("\n")[0]
+        record.msg, record.args = f"{said}: {type(error).__name__}: {error}", None
+        record.exc_info = record.exc_text = None
+    return True
