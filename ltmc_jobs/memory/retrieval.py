@@ -9,7 +9,9 @@ from ltmc_jobs.stores.contracts import Chunk, Graph, Hit, Records, Vectors
 from ltmc_jobs.tools.memory import RelatedDocument, RetrievedChunk, RetrievedMemory
 
 RELATED_LIMIT = 20
-STRUCTURE = "HAS_CHUNK"
+STRUCTURE = ("HAS_CHUNK",)
+WORDS_WEIGH = 0.5  # every word found is worth a cosine of so much: good passages have more, and noise less
+TRIES = 3
 
 
 def retrieve(
@@ -29,10 +31,14 @@ def retrieve(
     anything worth showing, and every hit says how it was found.
     """
     vector = embedder.encode([query])[0]
-    by_meaning = vectors.search(vector, project=project, k=top_k, conversation_id=conversation_id)
-    by_words = records.search_words(query, project=project, limit=top_k, conversation_id=conversation_id)
-    found = _best(by_meaning, by_words, top_k)
-    chunks = records.chunks([hit.chunk_id for hit, _ in found])
+    for _ in range(TRIES):
+        # Words first: what becomes searchable in between is then found twice, and not missed.
+        by_words = records.search_words(query, project=project, limit=top_k, conversation_id=conversation_id)
+        by_meaning = vectors.search(vector, project=project, k=top_k, conversation_id=conversation_id)
+        found = _best(by_meaning, by_words, top_k)
+        chunks = records.chunks([hit.chunk_id for hit, _ in found])
+        if len(chunks) == len(found):
+            break  # else a newer version took a chunk's place since it was found
     passages = [_passage(chunks[hit.chunk_id], hit, match) for hit, match in found if hit.chunk_id in chunks]
     return RetrievedMemory(
         query=query,
@@ -45,18 +51,19 @@ def retrieve(
 
 def related(graph: Graph, project: str, file_names: set[str]) -> list[RelatedDocument]:
     """Documents one step away from the given ones."""
-    edges = graph.neighbours(project, "Document", sorted(file_names), limit=RELATED_LIMIT * 10)
+    edges = graph.neighbours(project, "Document", sorted(file_names), without=STRUCTURE, limit=RELATED_LIMIT * 10)
     shown: list[RelatedDocument] = []
     for edge in edges:
         ends = (edge.source, edge.target) if edge.source[1] in file_names else (edge.target, edge.source)
         (_, near), (label, far) = ends
-        if edge.relation != STRUCTURE and label == "Document" and far not in file_names:
+        if label == "Document" and far not in file_names:
             shown.append(RelatedDocument(file_name=far, relation=edge.relation, linked_to=near))
     return shown[:RELATED_LIMIT]
 
 
 def _best(by_meaning: Sequence[Hit], by_words: Sequence[Hit], top_k: int) -> list[tuple[Hit, str]]:
-    found = {hit.chunk_id: (hit, "words") for hit in by_words} | {hit.chunk_id: (hit, "meaning") for hit in by_meaning}
+    weighed = [Hit(hit.chunk_id, hit.score * WORDS_WEIGH) for hit in by_words]
+    found = {hit.chunk_id: (hit, "words") for hit in weighed} | {hit.chunk_id: (hit, "meaning") for hit in by_meaning}
     return sorted(found.values(), key=lambda pair: (-pair[0].score, pair[0].chunk_id))[:top_k]
 
 

@@ -223,7 +223,10 @@ class Records(Protocol):
         """Note that a searchable version is in the graph; in any other state nothing changes."""
 
     def search_words(self, query: str, *, project: str, limit: int, conversation_id: str | None = None) -> list[Hit]:
-        """Chunks waiting to become searchable, of documents without a visible version, by the share of words found."""
+        """Chunks waiting to become searchable, of documents without a visible version, by the share of words found.
+
+        A rare word counts for more than a frequent one, and stop words only where a query has no others.
+        """
 
     def unfinished(self, *, older_than_seconds: float) -> list[Version]:
         """Versions that stopped on their way to linked: what a sweep sends again."""

@@ -39,17 +39,24 @@ SEARCHABLE = """
     WHERE r.project = :project AND (:conversation_id IS NULL OR v.conversation_id = :conversation_id)
 """
 # The words drive the full-text index, each from the oldest waiting chunk on, so that a search costs what waits
-# and not what is kept.
+# and not what is kept. For the same reason a word's rarity is judged by the 200 newest chunks that have it.
 WORDS = f"""
     WITH waiting AS MATERIALIZED (
         SELECT c.id FROM resource_versions v
         JOIN resources r ON r.id = v.resource_id AND r.version = 0 AND r.project = :project
             AND (:conversation_id IS NULL OR v.conversation_id = :conversation_id)
         JOIN resource_chunks c ON c.resource_id = v.resource_id AND c.version = v.version
-        WHERE v.state = 'recorded' AND v.version = {NEWEST})
-    SELECT chunk_words.rowid, count(*) AS found
-    FROM json_each(:words) word CROSS JOIN chunk_words
-    WHERE chunk_words MATCH word.value AND chunk_words.rowid >= (SELECT min(id) FROM waiting)
+        WHERE v.state = 'recorded' AND v.version = {NEWEST}),
+    weighed AS MATERIALIZED (
+        SELECT word.value AS word, 10.0 / (9 + max(1, (
+            SELECT count(*) FROM (
+                SELECT rowid AS id FROM chunk_words WHERE chunk_words MATCH word.value ORDER BY rowid DESC LIMIT 200
+            ) newest JOIN resource_chunks c ON c.id = newest.id
+            JOIN resources r ON r.id = c.resource_id AND r.project = :project))) AS weight
+        FROM json_each(:words) word WHERE EXISTS (SELECT 1 FROM waiting))
+    SELECT chunk_words.rowid, sum(weighed.weight) / (SELECT sum(weight) FROM weighed) AS found
+    FROM weighed CROSS JOIN chunk_words
+    WHERE chunk_words MATCH weighed.word AND chunk_words.rowid >= (SELECT min(id) FROM waiting)
       AND chunk_words.rowid IN (SELECT id FROM waiting)
     GROUP BY chunk_words.rowid ORDER BY found DESC, chunk_words.rowid LIMIT :limit
 """

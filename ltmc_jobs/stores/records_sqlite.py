@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,8 +19,9 @@ from ltmc_jobs.stores import records_sql as sql
 from ltmc_jobs.stores.contracts import Chunk, ChunkText, Hit, Snapshot, VectorRow, Version
 from ltmc_jobs.stores.schema import STEPS
 from ltmc_jobs.stores.sqlite_file import SqliteFile
+from ltmc_jobs.stores.words import distinctive
 
-WORDS_MAX = 64  # distinct words of a query that are looked up
+STOP_WORDS_WEIGH = 0.1  # a query of nothing else is answered, behind anything better
 
 
 class SqliteRecords:
@@ -157,14 +157,15 @@ class SqliteRecords:
 
     def search_words(self, query: str, *, project: str, limit: int, conversation_id: str | None = None) -> list[Hit]:
         """Chunks that wait to become searchable for the first time, by the share of the query's words found."""
+        found, is_telling = distinctive(query)
         # Quoted, so that nothing in a query is read as an operator of the full-text language.
-        words = [f'"{word}"' for word in dict.fromkeys(re.findall(r"\w+", query.lower()))][:WORDS_MAX]
+        words = [f'"{word}"' for word in found]
         if not words:
             return []
         asked = {"words": json.dumps(words), "project": project, "limit": limit, "conversation_id": conversation_id}
         with self._file.reading() as database:
             rows = database.execute(sql.WORDS, asked)
-            return [Hit(chunk_id, found / len(words)) for chunk_id, found in rows]
+            return [Hit(chunk_id, share * (1.0 if is_telling else STOP_WORDS_WEIGH)) for chunk_id, share in rows]
 
     def unfinished(self, *, older_than_seconds: float) -> list[Version]:
         """Versions that stopped on their way to linked."""
