@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
 STOP_SECONDS = 30.0  # how long a process may take to end what it is at
+# Elsewhere the start is a time of day, which shifts when the clock is set.
+TOLERANCE_SECONDS = 0.1 if Path("/proc/self/stat").exists() else 60.0
 
 
-def find(pid: int, started: float) -> psutil.Process | None:
+def started(pid: int) -> float:
+    """When the process that has this pid now started, in seconds; psutil.Error when none has it.
+
+    On Linux since the boot, as the kernel counts: the time of day may be set while a process runs.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return psutil.Process(pid).create_time()
+    return int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def find(pid: int, since: float) -> psutil.Process | None:
     """The process, if this pid is still the one that started then: pids are given out again."""
     with suppress(psutil.Error):
         process = psutil.Process(pid)
-        if abs(process.create_time() - started) < 1.0 and alive(process):
+        if abs(started(pid) - since) < TOLERANCE_SECONDS and alive(process):
             return process
     return None
 

@@ -25,7 +25,7 @@ class Process:
     def of(cls, pid: int) -> Process:
         """The process that has this pid now."""
         with suppress(psutil.Error):
-            return cls(pid, psutil.Process(pid).create_time())
+            return cls(pid, processes.started(pid))
         return cls(pid, 0.0)
 
     def find(self) -> psutil.Process | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -24,7 +22,7 @@ from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from workers.executor import Executor
 from workers.pools import Pool
-from workers.recovery import take_back
+from workers.recovery import WorkerName, take_back
 
 FLUSH_SECONDS = 1.0
 
@@ -42,8 +40,8 @@ def work(settings: Settings, pool: Pool) -> None:
     services = Services.open(shared)
     executor = Executor(services)
     Job.bind(shared.keys, executor.run, executor.refuse)
-    name = f"{socket.gethostname()}.{pool.name}.{os.getpid()}"
-    take_back(shared.redis, pool.name)
+    name = str(WorkerName.own(pool.name))
+    take_back(shared.redis)
     heartbeat = Heartbeat(shared, name, queues)
     heartbeat.start()
     try:

@@ -45,6 +45,14 @@ class Heartbeats:
             pipeline.zcount(keys.key(keys.INSTALLATION, "heartbeat", queue), since, "+inf")
         return dict(zip(wanted, pipeline.execute(), strict=True))
 
+    def names(self, queues: Iterable[str]) -> set[str]:
+        """The names of the processes that live and work on any of these queues."""
+        since = self._now() - GONE_SECONDS
+        pipeline = self._connection.pipeline(transaction=False)
+        for queue in queues:
+            pipeline.zrangebyscore(keys.key(keys.INSTALLATION, "heartbeat", queue), since, "+inf")
+        return {name.decode() for names in pipeline.execute() for name in names}
+
     def _now(self) -> float:
         seconds, microseconds = self._connection.time()
         return float(seconds) + float(microseconds) / 1e6

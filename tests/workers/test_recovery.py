@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ltmc_jobs.queues.contract import JobSpec
+from ltmc_jobs.queues.contract import JobSpec, JobStatus
 from ltmc_jobs.queues.repair import find_lost, put_lost_back
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests import queue_kinds as kinds
+from tests.conftest import wait_until
 from tests.fleet import WorkerProcesses, open_installation
+from workers import processes
+from workers.record import Process
+from workers.recovery import WorkerName, take_back
 
 
 @pytest.fixture
@@ -66,3 +72,78 @@ def test_no_job_is_lost_to_kills_at_any_moment(
         assert shared.queue.outcome(spec.id, 20).unwrap() == {"line": spec.args["line"]}
     fleet.stop()
     assert set(log.read_text().split()) == {str(n) for n in range(150)}
+
+
+class Held:
+    """A job that a worker held when it was killed, and the name under which RQ knows that worker from then on."""
+
+    def __init__(self, shared: Shared, settings: Settings, file: Path) -> None:
+        self.shared = shared
+        self.spec = JobSpec(kind=kinds.REPORT, args={"file": str(file)}, project="default")
+        shared.queue.enqueue(self.spec)
+        worker = WorkerProcesses(settings).start("default")
+        wait_until(lambda: self.status == JobStatus.STARTED, 20)
+        worker.kill()
+        worker.wait()
+        self.key = f"rq:job:{self.spec.id}"
+        self.name = shared.redis.hget(self.key, "worker_name").decode()  # type: ignore[union-attr]
+
+    @property
+    def status(self) -> JobStatus:
+        return self.shared.queue.status(self.spec.id).status
+
+    def by(self, name: WorkerName, *, registered: bool = True) -> None:
+        self.shared.redis.delete("rq:workers")
+        self.shared.redis.hset(self.key, "worker_name", str(name))
+        if registered:
+            self.shared.redis.sadd("rq:workers", f"rq:worker:{name}")
+
+
+@pytest.fixture
+def held(shared: Shared, settings: Settings, tmp_path: Path) -> Held:
+    return Held(shared, settings, tmp_path / "end")
+
+
+def test_a_dead_process_of_this_place_is_known_at_once(shared: Shared, held: Held) -> None:
+    assert WorkerName.read(held.name) is not None
+    assert take_back(shared.redis) == 1
+    assert held.status == JobStatus.QUEUED
+    assert take_back(shared.redis) == 0
+
+
+def test_a_pid_that_was_given_out_again_is_dead(shared: Shared, held: Held) -> None:
+    """A container that is started again repeats its pids."""
+    own = WorkerName.own("tests")
+    held.by(own)
+    assert take_back(shared.redis, elsewhere=True) == 0, "we live"
+    held.by(own._replace(started=own.started - 500))
+    assert take_back(shared.redis) == 1
+    assert held.status == JobStatus.QUEUED
+
+
+def test_another_host_of_the_same_name_keeps_its_jobs_while_it_is_heard_of(shared: Shared, held: Held) -> None:
+    other = WorkerName.own("tests")._replace(pid=4_000_000, place="0" * 8)
+    held.by(other)
+    shared.heartbeats.beat(str(other), ["default"])
+    assert take_back(shared.redis, elsewhere=True) == 0
+    shared.heartbeats.leave(str(other), ["default"])
+    assert take_back(shared.redis) == 0, "that is left to the sweep"
+    assert held.status == JobStatus.STARTED
+    assert take_back(shared.redis, elsewhere=True) == 1
+    assert held.status == JobStatus.QUEUED
+
+
+def test_a_worker_that_said_farewell_and_kept_its_job_loses_it(shared: Shared, held: Held) -> None:
+    """What is left when Redis is full as a job ends."""
+    held.by(WorkerName.own("tests"), registered=False)
+    assert take_back(shared.redis) == 1
+    assert held.status == JobStatus.QUEUED
+
+
+def test_a_process_is_known_whatever_the_clock_says() -> None:
+    """On Linux its start is counted from the boot."""
+    own = Process.of(os.getpid())
+    assert own.find() is not None
+    assert processes.find(os.getpid(), own.started + 1) is None or sys.platform != "linux"
+    if sys.platform == "linux":
+        assert own.started < time.clock_gettime(time.CLOCK_BOOTTIME)
