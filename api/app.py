@@ -17,7 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import health, jsonrpc, mcp_server, metrics, proxy, rest
+from api import docs_page, health, jsonrpc, mcp_server, metrics, proxy, rest
 from api.requests import request_id, told
 from api.security import Guard, needs_token
 from ltmc_jobs import __version__
@@ -57,9 +57,12 @@ def create_app(settings: Settings) -> FastAPI:
         if shared:
             await shared.aclose()
 
-    app = FastAPI(title="LTMC Jobs", version=__version__, description=__doc__ or "", lifespan=lifespan)
+    about = __doc__ or ""
+    app = FastAPI(
+        title="LTMC Jobs", version=__version__, description=about, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     routers = [jsonrpc.router(client_of, settings.project), rest.router(client_of, settings.project)]
-    routers.append(_status(settings, shared, looking))
+    routers += [docs_page.router(), _status(settings, shared, looking)]
     routers[-1].add_api_route("/", _index(app, routers), summary="What is served where", tags=["status"])
     for router in routers:
         app.include_router(router)
