@@ -112,10 +112,9 @@ def mcp(project: str | None) -> None:
 @main.command()
 def dashboard() -> None:
     """Print a link that opens rq-dashboard once, within ten minutes, for a working day."""
-    from api import tickets
-    from ltmc_jobs.shared import Shared
+    from api import connection, tickets
 
-    shared = Shared.open(Settings.load())
+    shared = connection.opened(Settings.load())
     click.echo(tickets.link(shared))
     shared.close()
 
@@ -129,6 +128,8 @@ def env() -> None:
     rq info                    queues and workers
     rq-dashboard               a dashboard of your own
     rq worker -S json mine     a worker for a queue of your own
+
+    rq info shows a queue only once it was used.
 
     This platform's queues need its own workers: jobs are signed, and a stock worker can't run them.
     """
@@ -161,8 +162,7 @@ def show_settings(markdown: bool) -> None:
         {"variable": " ".join(row.names), "type": row.type, "default": row.default, "effect": row.effect}
         for row in settings_table.rows()
     ]
-    rows = [{name: text.replace("`", "") for name, text in row.items()} for row in rows]
-    terminal.console().print(terminal.table(rows, ["variable", "type", "default", "effect"]))
+    terminal.show_settings([{name: text.replace("`", "") for name, text in row.items()} for row in rows])
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def plain(data: bytes) -> str:
             continue
         if len(CONTROLS.findall(text)) * 100 <= len(text):
             return text
-    raise Unreadable("it is neither UTF-8 text nor in an encoding that can be told")
+    raise Unreadable("its name promises text, but it holds none in an encoding that can be told")
 
 
 def pdf(data: bytes) -> str:
@@ -111,8 +111,8 @@ def _unknown(data: bytes) -> str:
         raise Binary("a binary file")
     try:
         return plain(data)
-    except Unreadable as error:
-        raise Binary(str(error)) from None
+    except Unreadable:
+        raise Binary("a binary file") from None
 
 
 EXTRACTORS: dict[str, Callable[[bytes], str]] = {

@@ -20,6 +20,7 @@ from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.queues.queue import reached
 from ltmc_jobs.settings import Settings
 
+FEW = 3  # skipped files of one reason are named, more are counted
 LINE_SECONDS = 5.0  # where nobody sees a bar move, one line so often
 
 
@@ -29,6 +30,7 @@ LINE_SECONDS = 5.0  # where nobody sees a bar move, one line so often
 @click.option("--include", multiple=True, metavar="GLOB", help="Only files that match, such as '*.md'; repeatable")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="No files that match; repeatable")
 @click.option("--force", is_flag=True, help="Send unchanged files too (after the memory was emptied).")
+@click.option("--verbose", "-v", is_flag=True, help="Name every skipped file, however many there are for one reason.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 @click.option("--concurrency", type=click.IntRange(1, 128), default=16, show_default=True, help="Jobs in flight")
 def ingest(
@@ -37,6 +39,7 @@ def ingest(
     include: Sequence[str],
     exclude: Sequence[str],
     force: bool,
+    verbose: bool,
     dry_run: bool,
     concurrency: int,
 ) -> None:
@@ -56,7 +59,7 @@ def ingest(
     plan = ingest_plan.plan(paths, include=include, exclude=exclude)
     with_manifest = settings.home / "ingest" / f"{session.project}.sqlite"
     if dry_run:
-        _show_plan(plan, None if force else with_manifest, _local_memory(settings))
+        _show_plan(plan, None if force else with_manifest, _local_memory(settings), verbose)
         return
 
     async def run(client: Client) -> Report:
@@ -77,31 +80,44 @@ def ingest(
     except KeyboardInterrupt:
         click.echo("interrupted; run the same command again and it goes on from here", err=True)
         sys.exit(130)
-    show_report(report, time.monotonic() - started)
+    show_report(report, time.monotonic() - started, verbose=verbose)
     sys.exit(1 if report.broken else 0)
 
 
-def show_report(report: Report, seconds: float) -> None:
+def show_report(report: Report, seconds: float, *, verbose: bool) -> None:
     """Say what became of the files; the broken ones by name, with the reason."""
     for warning in report.warnings:
-        click.echo(f"note: {warning}", err=True)
-    for name, reason in report.skipped:
-        click.echo(f"skipped {name}: {reason}", err=True)
-    for name, reason in report.broken:
-        click.echo(f"broken {name}: {reason}", err=True)
+        click.echo(f"note: {terminal.printable(warning)}", err=True)
+    _show_left("skipped", report.skipped, len(report.skipped) if verbose else FEW)
+    _show_left("broken", report.broken, len(report.broken))
     counts = {name: len(getattr(report, name)) for name in ("searchable", "unchanged", "skipped", "broken")}
+    if report.unchanged and not (report.searchable or report.broken):
+        click.echo("nothing new")
     rate = f" ({counts['searchable'] / seconds:.1f} files/s)" if counts["searchable"] else ""
     click.echo(", ".join(f"{count} {name}" for name, count in counts.items()) + f" in {seconds:.1f} s{rate}")
 
 
-def _show_plan(plan: Plan, manifest_file: Path | None, memory: str) -> None:
+def _show_left(word: str, files: Sequence[tuple[str, str]], most: int) -> None:
+    """A line a file with its reason, but one line for more than `most` files of one reason."""
+    of_reason: dict[str, list[str]] = {}
+    for name, reason in files:
+        of_reason.setdefault(reason, []).append(name)
+    for reason, names in of_reason.items():
+        said = [f"{word} {len(names)} files (such as {names[0]}; --verbose names all)"] if len(names) > most else names
+        for name in said:
+            line = name if len(names) > most else f"{word} {name}"
+            click.echo(terminal.printable(f"{line}: {reason}"), err=True)
+
+
+def _show_plan(plan: Plan, manifest_file: Path | None, memory: str, verbose: bool) -> None:
     manifest = Manifest(manifest_file, memory) if manifest_file and manifest_file.exists() else None
     for found in plan.files:
         kept = manifest.find(found.name) if manifest else None
         same = kept and kept.state == "searchable" and (kept.size, kept.mtime_ns) == (found.size, found.mtime_ns)
-        click.echo(f"{'unchanged' if same else 'would store'} {found.name} ({found.size:,} bytes)")
-    for name, reason in plan.skipped + plan.broken:
-        click.echo(f"would leave out {name}: {reason}", err=True)
+        line = f"{'unchanged' if same else 'would store'} {found.name} ({found.size:,} bytes)"
+        click.echo(terminal.printable(line))
+    left = plan.skipped + plan.broken
+    _show_left("would leave out", left, len(left) if verbose else FEW)
     if manifest:
         manifest.close()
 
@@ -138,13 +154,15 @@ def _shown_for(plan: Plan) -> Shown:
 
 
 class Bars:
-    """Two bars: stored and searchable."""
+    """Two bars while it runs: stored and searchable."""
 
     def __init__(self, total: int) -> None:
         columns = (TextColumn("{task.description:<11}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, TextColumn("{task.fields[name]}"), console=terminal.error_console())
+        self._progress = Progress(
+            *columns, TextColumn("{task.fields[name]}"), console=terminal.error_console(), transient=True
+        )
         self._bars = {name: self._progress.add_task(name, total=total, name="") for name in ("stored", "searchable")}
-        self._stored: set[str] = set()
+        self._total = total
 
     def __enter__(self) -> Bars:
         self._progress.start()
@@ -154,10 +172,12 @@ class Bars:
         self._progress.stop()
 
     def heard(self, event: str, name: str) -> None:
-        bars = ("stored",) if event == "stored" else ("searchable",) if name in self._stored else tuple(self._bars)
-        self._stored ^= {name} if event == "stored" or name in self._stored else set()
-        for bar in bars:
-            self._progress.update(self._bars[bar], advance=1, name=name)
+        if event in self._bars:
+            self._progress.update(self._bars[event], advance=1, name=terminal.printable(name))
+        else:  # the bars count what is new
+            self._total -= 1
+            for bar in self._bars.values():
+                self._progress.update(bar, total=self._total)
 
 
 class Lines:
@@ -179,4 +199,4 @@ class Lines:
         if time.monotonic() > self._next:
             self._next = time.monotonic() + LINE_SECONDS
             told = ", ".join(f"{count} {event}" for event, count in self._counts.items())
-            click.echo(f"{told} of {self._total}; at {name}", err=True)
+            click.echo(f"{told} of {self._total}; at {terminal.printable(name)}", err=True)

@@ -38,7 +38,8 @@ def list_jobs(status: str | None, queue: str | None, limit: int, project: str | 
     if terminal.wants_json(as_json):
         terminal.show_json(found)
     elif not found["jobs"]:
-        click.echo(f"no jobs in project {session.project}")
+        of_queue = f" of queue {queue}" if queue else ""
+        click.echo(f"no {f'{status} ' if status else ''}jobs{of_queue} in project {session.project}")
     else:
         terminal.show_jobs(found["jobs"])
 
@@ -95,7 +96,7 @@ def refused(as_json: bool) -> None:
     if terminal.wants_json(as_json):
         terminal.show_json({"refused": lines})
     else:
-        click.echo("\n".join(lines) or "no job was refused in the last 7 days")
+        click.echo("\n".join(map(terminal.printable, lines)) or "no job was refused in the last 7 days")
 
 
 def _show(fields: dict[str, Any], as_json: bool) -> None:

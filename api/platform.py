@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from api import connection
-from ltmc_jobs.errors import Disabled, LtmcError, Misconfigured
+from ltmc_jobs.errors import Disabled, LtmcError, Unavailable
 from ltmc_jobs.registry import Queue
 from ltmc_jobs.settings import Settings
 
@@ -31,7 +31,7 @@ def ensure_running(settings: Settings) -> bool:
         return False
     click.echo("no platform runs here; starting one in the background (./start_workers.sh stop ends it) …")
     if subprocess.run(_command("start", "--detach"), env=_environment(), check=False).returncode:
-        raise Misconfigured("the platform did not start; `ltmc doctor` says more")
+        raise Unavailable("the platform did not start; `ltmc doctor` says more")
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -10,18 +11,21 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from ltmc_jobs.client import Answer
-from ltmc_jobs.errors import InvalidCall, LtmcError
+from ltmc_jobs.errors import InvalidCall, LtmcError, Misconfigured
 
-START = "start the platform with ./start_workers.sh, or let `ltmc doctor` find out what is wrong"
+START = "start the platform with ./start_workers.sh, or ltmc start; `ltmc doctor` finds out what is wrong"
+
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+WIDE = 110  # columns; narrower, a table of jobs has no room for an error
 
 # error code → what helps; the others say it themselves
 CURES = {
     "queue_unavailable": START,
-    "misconfigured": START,
     "store_unavailable": "`ltmc doctor` says which store, and why",
     "job_lost": "try again; the workers' log (under LTMC_HOME/logs) says why it was lost",
     "job_failed": "`ltmc jobs show ID` shows the job, `ltmc jobs retry ID` runs it again",
@@ -47,11 +51,13 @@ def show_json(value: Any) -> None:
 
 
 def show_error(error: LtmcError) -> int:
-    """`code: message` and what helps, on standard error; the exit code: 2 for the caller's fault, else 1."""
+    """`code: message` and what helps, on standard error; the exit code: 2 for a wrong call or setting, else 1."""
     cure = CURES.get(error.code)
     job = error.details.get("job_id") or error.details.get("id") or "ID"
-    click.echo(f"{error.code}: {error}" + (f"\n  {cure.replace('ID', str(job), 2)}" if cure else ""), err=True)
-    return 2 if isinstance(error, InvalidCall) else 1
+    click.echo(
+        f"{error.code}: {printable(str(error))}" + (f"\n  {cure.replace('ID', str(job), 2)}" if cure else ""), err=True
+    )
+    return 2 if isinstance(error, InvalidCall | Misconfigured) else 1
 
 
 def show_answer(answer: Answer, *, as_json: bool) -> None:
@@ -76,7 +82,15 @@ def show_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
         | {"error": (job.get("error") or {}).get("message")}
         for job in jobs
     ]
-    console().print(table(rows, ("job_id", "name", "status", "queue", "enqueued", "error")))
+    out = console()
+    if out.width >= WIDE or not any(row["error"] for row in rows):
+        columns = ("job_id", "name", "status", "enqueued", "queue", "error")
+        out.print(table(rows, columns if out.width >= WIDE else columns[:4]))
+        return
+    for row in rows:  # the error on lines of its own
+        out.print(table([row], ("job_id", "name", "status", "enqueued"), header=False))
+        if row["error"]:
+            out.print(Padding(Text(_cut(row["error"], 400)), (0, 0, 0, 4)))
 
 
 def show_fields(fields: Mapping[str, Any]) -> None:
@@ -88,6 +102,15 @@ def show_fields(fields: Mapping[str, Any]) -> None:
         else:
             shown = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
             out.print(Text(f"{name:<14} {_cut(shown, 2000)}"))
+
+
+def show_settings(rows: Iterable[Mapping[str, str]]) -> None:
+    """Print each setting's names, below them its type, default and effect."""
+    out = console()
+    for row in rows:
+        out.print(Text(row["variable"], style="bold"))
+        out.print(Padding(Text(f"{row['type']}; default {row['default']}"), (0, 0, 0, 4)))
+        out.print(Padding(Text(row["effect"]), (0, 0, 0, 4)))
 
 
 def show_passages(passages: Sequence[Mapping[str, Any]]) -> None:
@@ -103,15 +126,17 @@ def show_passages(passages: Sequence[Mapping[str, Any]]) -> None:
 
 def source(passage: Mapping[str, Any]) -> str:
     """Where a passage stands: name, and its characters from-to."""
-    return f"{passage['file_name']} [{passage['start']}–{passage['end']}]"
+    return f"{printable(str(passage['file_name']))} [{passage['start']}–{passage['end']}]"
 
 
-def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Table:
+def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, header: bool = True) -> Table:
     """Records as a table of these columns."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown = Table(box=None, pad_edge=False, header_style="bold", show_header=header)
     for column in columns:
-        whole = {"job_id": 36, "status": 8}.get(column)  # an id is there to be copied
-        shown.add_column(column.replace("_", " "), min_width=whole, no_wrap=column not in ("error", "effect"))
+        whole = {"job_id": 36, "status": 8, "enqueued": 8}.get(column)  # an id is there to be copied
+        shown.add_column(
+            column.replace("_", " "), min_width=whole, no_wrap=column not in ("error", "name"), overflow="fold"
+        )
     for row in rows:
         shown.add_row(*(Text(_cut("" if row.get(name) is None else str(row[name]), 200)) for name in columns))
     return shown
@@ -126,7 +151,12 @@ def _when(time: str | None) -> str:
 
 
 def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return printable(text if len(text) <= longest else f"{text[: longest - 1]}…")
+
+
+def printable(text: str) -> str:
+    """The text with control characters and what turns the writing direction escaped, so that it steers no terminal."""
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def error_console() -> Console:

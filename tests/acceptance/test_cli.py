@@ -8,15 +8,30 @@ import pty
 import re
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
+
+from api import cli
 from ltmc_jobs import client, registry
 from tests.acceptance.conftest import Platform, ltmc_command
+from tests.conftest import setting_variables
 
 ASH = "Ash burns while it is green."
 assert client  # importing it declares the tools
+
+
+def called(platform: Platform, *arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """What `ltmc …` says when its output is piped: in this process, for what is not about processes."""
+    env = {name: platform.env.get(name) for name in setting_variables()}
+    words = [str(argument) for argument in arguments]
+    done = CliRunner(env=env).invoke(cli.main, words, input=stdin, prog_name="ltmc")
+    fault = "".join(traceback.format_exception(*done.exc_info)) if done.exc_info and done.exit_code else ""
+    broken = fault if done.exception and not isinstance(done.exception, SystemExit) else ""
+    return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr + broken)
 
 
 def printed(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -26,12 +41,12 @@ def printed(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return value
 
 
-def on_terminal(platform: Platform, *arguments: object) -> str:
+def on_terminal(platform: Platform, *arguments: object, columns: int = 120) -> str:
     """What a command prints where somebody looks."""
     main, side = pty.openpty()
     with os.fdopen(main, "rb", buffering=0) as screen:
         process = subprocess.Popen(
-            ltmc_command(arguments), env={**platform.env, "COLUMNS": "120"}, stdin=side, stdout=side, stderr=side
+            ltmc_command(arguments), env={**platform.env, "COLUMNS": str(columns)}, stdin=side, stdout=side, stderr=side
         )
         os.close(side)
         shown = b""
@@ -46,11 +61,11 @@ def on_terminal(platform: Platform, *arguments: object) -> str:
 
 def test_every_tool_is_a_command_with_its_words_and_options(platform: Platform) -> None:
     """One definition: the registry's."""
-    shown = platform.ltmc("--help").stdout
+    shown = called(platform, "--help").stdout
     for form in registry.forms():
         name = form.name.replace("_", "-")
         assert name in shown
-        text = " ".join(platform.ltmc(name, "--help").stdout.split())
+        text = " ".join(called(platform, name, "--help").stdout.split())
         assert " ".join(form.description.split()) in text
         for option in form.input_schema["properties"]:
             assert f"--{option.replace('_', '-')}" in text
@@ -60,20 +75,20 @@ def test_store_and_retrieve(platform: Platform, tmp_path: Path) -> None:
     """Content by option, by standard input and from a file."""
     (tmp_path / "c.md").write_text("Cedar smells of pencils.")
     common = ("--project", "cli", "--wait-for", "searchable", "--wait", 45)
-    stored = printed(platform.ltmc("store-memory", "--file-name", "a.md", "--content", ASH, *common))
+    stored = printed(called(platform, "store-memory", "--file-name", "a.md", "--content", ASH, *common))
     assert stored["success"] is True
     assert stored["state"] == "searchable"
-    printed(platform.ltmc("store-memory", "--file-name", "b.md", "--content", "-", *common, stdin="Birch peels.\n"))
-    printed(platform.ltmc("store-memory", "--file-name", "c.md", "--content", f"@{tmp_path}/c.md", *common))
-    printed(platform.ltmc("store-memory", "--file-name", "d.md", "--content", "@@home in the woods", *common))
+    printed(called(platform, "store-memory", "--file-name", "b.md", "--content", "-", *common, stdin="Birch peels.\n"))
+    printed(called(platform, "store-memory", "--file-name", "c.md", "--content", f"@{tmp_path}/c.md", *common))
+    printed(called(platform, "store-memory", "--file-name", "d.md", "--content", "@@home in the woods", *common))
     for query, content in (
         ("Does ash burn while green?", ASH),
         ("Does the birch peel?", "Birch peels.\n"),
         ("Who is at home in the woods?", "@home in the woods"),
     ):
-        found = printed(platform.ltmc("retrieve-memory", query, "--top-k", 1, "--project", "cli"))
+        found = printed(called(platform, "retrieve-memory", query, "--top-k", 1, "--project", "cli"))
         assert [passage["content"] for passage in found["retrieved_chunks"]] == [content]
-    named = printed(platform.ltmc("retrieve-memory", "--query", "What does cedar smell of?", "--project", "cli"))
+    named = printed(called(platform, "retrieve-memory", "--query", "What does cedar smell of?", "--project", "cli"))
     assert named["retrieved_chunks"][0]["file_name"] == "c.md"
 
 
@@ -87,22 +102,27 @@ def test_a_terminal_gets_words_and_a_pipe_gets_json(platform: Platform) -> None:
 def test_a_call_that_does_not_wait_gives_its_job(platform: Platform) -> None:
     """And the job commands follow it."""
     arguments = ("--file-name", "later.md", "--content", "Later", "--project", "jobs")
-    job_id = printed(platform.ltmc("store-memory", *arguments, "--wait", 0))["job_id"]
-    result = printed(platform.ltmc("job-result", job_id, "--project", "jobs"))
+    job_id = printed(called(platform, "store-memory", *arguments, "--wait", 0))["job_id"]
+    result = printed(called(platform, "job-result", job_id, "--project", "jobs"))
     assert result["file_name"] == "later.md"
-    assert printed(platform.ltmc("job-status", "--job-id", job_id, "--project", "jobs"))["status"] == "finished"
-    assert printed(platform.ltmc("jobs", "show", job_id, "--project", "jobs"))["name"] == "store_memory"
-    listed = printed(platform.ltmc("jobs", "list", "--project", "jobs", "--queue", "default", "--status", "finished"))
+    assert printed(called(platform, "job-status", "--job-id", job_id, "--project", "jobs"))["status"] == "finished"
+    assert printed(called(platform, "jobs", "show", job_id, "--project", "jobs"))["name"] == "store_memory"
+    listed = printed(
+        called(platform, "jobs", "list", "--project", "jobs", "--queue", "default", "--status", "finished")
+    )
     assert [job["job_id"] for job in listed["jobs"]] == [job_id]
-    assert job_id in on_terminal(platform, "jobs", "list", "--project", "jobs")
-    foreign = platform.ltmc("jobs", "show", job_id, "--project", "others")
+    shown = on_terminal(platform, "jobs", "list", "--project", "jobs", columns=80)
+    assert re.search(rf"^{job_id}  store_memory +finished +\d\d:\d\d:\d\d *\r?$", shown, re.M), shown
+    none = on_terminal(platform, "jobs", "list", "--project", "jobs", "--status", "failed")
+    assert "no failed jobs in project jobs" in none
+    foreign = called(platform, "jobs", "show", job_id, "--project", "others")
     assert foreign.returncode == 1
     assert foreign.stderr.startswith("not_found: ")
-    retried = platform.ltmc("jobs", "retry", job_id, "--project", "jobs")
+    retried = called(platform, "jobs", "retry", job_id, "--project", "jobs")
     assert retried.returncode == 1
     assert "only a failed job can be retried" in retried.stderr
-    assert printed(platform.ltmc("jobs", "cancel", job_id, "--project", "jobs"))["cancelled"] is False
-    assert printed(platform.ltmc("jobs", "refused")) == {"refused": []}
+    assert printed(called(platform, "jobs", "cancel", job_id, "--project", "jobs"))["cancelled"] is False
+    assert printed(called(platform, "jobs", "refused")) == {"refused": []}
 
 
 def test_a_wrong_call_is_told_apart_from_a_failed_one(platform: Platform) -> None:
@@ -117,7 +137,7 @@ def test_a_wrong_call_is_told_apart_from_a_failed_one(platform: Platform) -> Non
         (("ask", "x", "--project", "../x"), "invalid_arguments: a project is"),
         (("no-such-tool",), "no-such-tool"),
     ):
-        done = platform.ltmc(*arguments)
+        done = called(platform, *arguments)
         assert done.returncode == 2, (arguments, done)
         assert told in done.stderr
         assert "Traceback" not in done.stderr
@@ -128,25 +148,25 @@ def test_d09_when_nothing_runs_the_error_names_the_cure(own_platform: Callable[.
     platform = own_platform()
     never = platform.ltmc("ask", "anything")
     assert never.returncode == 1
-    assert never.stderr.startswith("misconfigured: no signing key")
+    assert never.stderr.startswith(f"queue_unavailable: the platform does not run here (home {platform.home})")
     assert "./start_workers.sh" in never.stderr
-    doctor = platform.ltmc("doctor")
+    doctor = called(platform, "doctor")
     assert doctor.returncode == 1
     assert "does not answer" in doctor.stdout
     assert "./start_workers.sh" in doctor.stdout
 
     platform.workers("start", "--detach")
     assert platform.ltmc("status").returncode == 0
-    healthy = platform.ltmc("doctor")
+    healthy = called(platform, "doctor")
     assert healthy.returncode == 0, healthy.stdout
     assert "everything is fine" in healthy.stdout
     platform.home.chmod(0o755)
-    opened = platform.ltmc("doctor")
+    opened = called(platform, "doctor")
     assert opened.returncode == 1
     assert f"chmod 700 {platform.home}" in opened.stdout
     platform.workers("stop")
 
-    gone = platform.ltmc("ask", "anything")
+    gone = called(platform, "ask", "anything")
     assert gone.returncode == 1
     assert gone.stderr.startswith("queue_unavailable: ")
     assert "./start_workers.sh" in gone.stderr
@@ -165,21 +185,29 @@ def test_d09_doctor_names_a_wrong_setting_and_never_faints(own_platform: Callabl
     ):
         platform = own_platform()
         platform.env.update({name: str(value) for name, value in variables.items()})
-        done = platform.ltmc("doctor")
+        done = called(platform, "doctor")
         assert done.returncode == 1, (variables, done)
         assert told in done.stdout
         assert "the check itself failed" not in done.stdout
         assert "Traceback" not in done.stderr
-        findings = json.loads(platform.ltmc("doctor", "--json").stdout)
+        findings = json.loads(called(platform, "doctor", "--json").stdout)
         assert all(finding["cure"] for finding in findings if finding["level"] == "problem")
         platform.env.update(LTMC_HOME=str(platform.home), HTTP_PORT="5999")
         platform.env.pop("REDIS_URL", None)
         platform.env.pop("REDIS_ENABLED", None)
 
 
+def test_a_wrong_setting_is_not_cured_by_a_start(platform: Platform) -> None:
+    loud = Platform({**platform.env, "LOG_LEVEL": "LOUD"}, platform.url, platform.home)
+    done = called(loud, "ask", "x")
+    assert done.returncode == 2
+    assert done.stderr.startswith("misconfigured: LOG_LEVEL")
+    assert "start" not in done.stderr
+
+
 def test_env_leads_rqs_own_tools_to_our_redis(platform: Platform) -> None:
     """`eval "$(ltmc env)"; rq info` counts our jobs."""
-    done = platform.ltmc("env")
+    done = called(platform, "env")
     assert done.returncode == 0
     shell = f'eval "$LINES"; {sys.executable} -m rq.cli info --raw'
     info = subprocess.run(
@@ -192,16 +220,16 @@ def test_env_leads_rqs_own_tools_to_our_redis(platform: Platform) -> None:
 
 
 def test_settings_are_listed(platform: Platform) -> None:
-    shown = platform.ltmc("settings")
-    assert shown.returncode == 0
-    assert "LTMC_HOME" in shown.stdout
-    assert platform.ltmc("settings", "--markdown").stdout.startswith("# Settings\n")
+    shown = on_terminal(platform, "settings", columns=80)
+    assert "LTMC_HOME" in shown
+    assert "Directory of all data, owner-only" in shown
+    assert called(platform, "settings", "--markdown").stdout.startswith("# Settings\n")
 
 
 def test_v06_everything_in_the_home_is_for_its_owner_alone(platform: Platform, tmp_path: Path) -> None:
     """V06: whatever the umask; what the command line writes too."""
     (tmp_path / "a.md").write_text("words")
-    assert platform.ltmc("ingest", tmp_path / "a.md", "--project", "rights").returncode == 0
+    assert called(platform, "ingest", tmp_path / "a.md", "--project", "rights").returncode == 0
     opened = [path for path in platform.home.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o077]
     assert opened == []
     assert (platform.home / "ltmc.db").is_file()

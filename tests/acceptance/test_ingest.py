@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import ROOT, Platform, ltmc_command
+from tests.acceptance.test_cli import called, on_terminal
 from tests.unit.test_extractors import make_pdf
 
 QUESTIONS = 12
@@ -24,7 +25,7 @@ PAGE = "<title>Opening hours</title><p>The aquarium opens at ten, and feeds its 
 
 def ask(platform: Platform, project: str, question: str, top_k: int = 5) -> list[dict[str, Any]]:
     """The passages that `ltmc ask` prints."""
-    done = platform.ltmc("ask", question, "--project", project, "--top-k", top_k)
+    done = called(platform, "ask", question, "--project", project, "--top-k", top_k)
     assert done.returncode == 0, done.stderr
     passages: list[dict[str, Any]] = json.loads(done.stdout)["retrieved_chunks"]
     return passages
@@ -43,14 +44,16 @@ def test_good_broken_and_unchanged_files(platform: Platform, tmp_path: Path) -> 
     (folder / "torn.pdf").write_bytes(make_pdf("lost")[:200])
     (folder / "locked.pdf").write_bytes(make_pdf("secret", password="sesame"))
     (folder / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF\x00")
+    (folder / "outside").symlink_to(tmp_path)
 
-    done = platform.ltmc("ingest", folder, "--project", "zoo")
+    done = called(platform, "ingest", folder, "--project", "zoo")
     assert done.returncode == 1, done.stderr
-    assert "5 searchable, 0 unchanged, 1 skipped, 3 broken" in done.stdout
+    assert "5 searchable, 0 unchanged, 2 skipped, 3 broken" in done.stdout
     assert "broken zoo/empty.md: it is empty" in done.stderr
     assert "broken zoo/locked.pdf: the PDF is encrypted" in done.stderr
     assert "broken zoo/torn.pdf: the PDF is damaged" in done.stderr
     assert "skipped zoo/photo.jpg: a binary file" in done.stderr
+    assert "skipped zoo/outside: a link that leads outside" in done.stderr
     assert "Traceback" not in done.stderr
 
     assert ask(platform, "zoo", "When are the penguins fed?")[0]["file_name"] == "zoo/deep/hours.html"
@@ -61,7 +64,7 @@ def test_good_broken_and_unchanged_files(platform: Platform, tmp_path: Path) -> 
         (folder / name).unlink()
     (folder / "otter.md").write_text("# Otters\n\nThe oldest otter of the house is nineteen and likes ice cubes.")
     os.utime(folder / "feed.py")
-    again = platform.ltmc("ingest", folder, "--project", "zoo")
+    again = called(platform, "ingest", folder, "--project", "zoo")
     assert again.returncode == 0, again.stderr
     assert "1 searchable, 4 unchanged" in again.stdout
     best = ask(platform, "zoo", "How old is the oldest otter?")[0]
@@ -71,16 +74,43 @@ def test_good_broken_and_unchanged_files(platform: Platform, tmp_path: Path) -> 
 
 def test_a_dry_run_sends_nothing(platform: Platform, tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("words")
-    done = platform.ltmc("ingest", tmp_path, "--project", "dry", "--dry-run")
+    done = called(platform, "ingest", tmp_path, "--project", "dry", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert f"would store {tmp_path.name}/a.md" in done.stdout
     assert ask(platform, "dry", "words") == []
 
 
+def test_skipped_files_of_one_reason_are_one_line_and_no_name_steers_the_terminal(
+    platform: Platform, tmp_path: Path
+) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.bin").write_bytes(b"\x00\x01")
+    (tmp_path / "letter.docx").write_bytes(bytes(range(256)))
+    (tmp_path / "letter.txt").write_bytes(bytes(range(1, 256)))
+    (tmp_path / "\x1b[31m\nred.md").touch()
+    done = called(platform, "ingest", tmp_path, "--project", "mess")
+    name = tmp_path.name
+    assert f"skipped 6 files (such as {name}/0.bin; --verbose names all): a binary file" in done.stderr
+    assert f"broken {name}/letter.txt: its name promises text" in done.stderr
+    assert "\x1b" not in done.stderr + done.stdout
+    assert len(done.stderr.splitlines()) == 3
+    named = called(platform, "ingest", tmp_path, "--project", "mess", "--verbose")
+    assert f"skipped {name}/4.bin: a binary file" in named.stderr
+
+
+def test_a_run_with_nothing_new_says_so(platform: Platform, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("words")
+    arguments = ("ingest", tmp_path / "a.md", "--project", "idle")
+    assert "1 searchable" in on_terminal(platform, *arguments)
+    again = on_terminal(platform, *arguments)
+    assert "nothing new" in again
+    assert "1/1" not in again
+
+
 def test_a_text_too_long_for_one_job_is_stored_in_parts(platform: Platform, tmp_path: Path) -> None:
     filler = "\n".join("=" * 80 for _ in range(25_000))  # 2 MB of little meaning
     (tmp_path / "long.txt").write_text(f"{filler}\n\nThe lighthouse keeper of Amrum collects umbrellas.\n")
-    done = platform.ltmc("ingest", tmp_path / "long.txt", "--project", "long", "--concurrency", 2)
+    done = called(platform, "ingest", tmp_path / "long.txt", "--project", "long", "--concurrency", 2)
     assert done.returncode == 0, done.stderr
     assert ask(platform, "long", "What does the lighthouse keeper collect?")[0]["file_name"].startswith(
         "long.txt#part-"
@@ -90,7 +120,7 @@ def test_a_text_too_long_for_one_job_is_stored_in_parts(platform: Platform, tmp_
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_run_goes_on(platform: Platform, tmp_path: Path, how: signal.Signals) -> None:
     """Killed in the middle and started again, every file is stored exactly once."""
-    project, count = f"killed-{how.name.lower()}", 400
+    project, count = f"killed-{how.name.lower()}", 120
     folder = tmp_path / "papers"
     folder.mkdir()
     for number in range(count):
@@ -119,7 +149,7 @@ def test_an_interrupted_run_goes_on(platform: Platform, tmp_path: Path, how: sig
     if how == signal.SIGINT:
         assert "goes on from here" in said
 
-    again = platform.ltmc("ingest", folder, "--project", project)
+    again = called(platform, "ingest", folder, "--project", project)
     assert again.returncode == 0, again.stderr
     assert f"{count - before['searchable']} searchable, {before['searchable']} unchanged" in again.stdout
     assert states(manifest) == {"searchable": count}
@@ -151,7 +181,7 @@ def versions(platform: Platform, project: str) -> Counter[int]:
 
 def test_real_documents_answer_real_questions(platform: Platform, data_folder: Path) -> None:
     """A02: three long documents and this repository's docs; in the first five passages stands the gold span of most."""
-    done = platform.ltmc("ingest", data_folder / "chunking", ROOT / "docs", "--project", "real", "--include", "*.md")
+    done = called(platform, "ingest", data_folder / "chunking", ROOT / "docs", "--project", "real", "--include", "*.md")
     assert done.returncode == 0, done.stderr
     lines = (data_folder / "chunking" / "questions.jsonl").read_text().splitlines()
     asked = [json.loads(line) for line in lines[:: len(lines) // QUESTIONS]][:QUESTIONS]

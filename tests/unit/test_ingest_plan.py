@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import ingest, ingest_plan
+from api import ingest, ingest_plan, terminal
 from api.ingest import job_ids_for, parts
 from api.ingest_plan import Found, plan
 from api.manifest import Entry, Manifest
@@ -120,6 +120,10 @@ def test_names_are_composed_unicode_whatever_the_file_system_has(tmp_path: Path)
 def test_no_name_has_a_control_character(tmp_path: Path) -> None:
     (tmp_path / "a\x1b[31m\nb\x85.md").write_text("words")
     assert names(plan([tmp_path])) == [f"{tmp_path.name}/a\ufffd[31m\ufffdb\ufffd.md"]
+
+
+def test_what_is_shown_steers_no_terminal() -> None:
+    assert terminal.printable("a\x1b[31m\nb\u202ec\x9bd – ü") == "a\\x1b[31m\\nb\\u202ec\\x9bd – ü"
 
 
 def found_file(name: str = "notes/a.md", size: int = 5, mtime_ns: int = 1) -> Found:
