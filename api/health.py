@@ -17,11 +17,13 @@ from redis.retry import Retry
 from ltmc_jobs import keys
 from ltmc_jobs.orchestration.agent_registry import AgentRegistry
 from ltmc_jobs.orchestration.heartbeats import Heartbeats
+from ltmc_jobs.queues.reach import refusal
 from ltmc_jobs.registry import Queue
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import checked_address
 
 PROBE_AGE_SECONDS = 5.0  # an older finding says nothing about now
+PROBE_SECONDS = 15
 REDIS_SECONDS = 1.5
 STORES = ("database", "vector_store", "neo4j")
 UNKNOWN = {"status": "unknown", "error": "no worker has looked at it lately"}
@@ -65,9 +67,10 @@ class Health:
             self._looking = asyncio.get_running_loop().run_in_executor(self._thread, self._read)
         try:
             state = await asyncio.wait_for(asyncio.shield(self._looking), REDIS_SECONDS)
+        except redis.ResponseError as error:
+            return _failed(f"Redis {refusal(error) or 'refuses what it is asked'}"), {}
         except (redis.RedisError, OSError, TimeoutError):
-            failed = {"status": "unhealthy", "error": "Redis does not answer", "checked_at": _shown(time.time())}
-            return failed, {}
+            return _failed("Redis does not answer"), {}
         return {"status": "healthy", "latency_ms": state["latency_ms"], "checked_at": _shown(state["at"])}, state
 
     def _read(self) -> dict[str, Any]:
@@ -77,6 +80,8 @@ class Health:
         started = time.monotonic()
         seconds, _ = self._connection.time()
         latency = time.monotonic() - started
+        # Without a write, a full Redis would look fine, and the stores, of which nothing can be told then, would not.
+        self._connection.set(keys.key(keys.INSTALLATION, "probe", "redis"), seconds, ex=PROBE_SECONDS)
         return {
             "at": time.time(),
             "latency_ms": round(latency * 1000, 2),
@@ -101,6 +106,10 @@ def probe_of(connection: Redis) -> dict[str, Any] | None:
 def brief(found: dict[str, Any]) -> dict[str, Any]:
     """What a caller without the token is told."""
     return {"status": found["status"], "timestamp": found["timestamp"]}
+
+
+def _failed(reason: str) -> dict[str, Any]:
+    return {"status": "unhealthy", "error": reason, "checked_at": _shown(time.time())}
 
 
 def _status(components: dict[str, dict[str, Any]], live: dict[str, int]) -> str:

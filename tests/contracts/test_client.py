@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
 
+from api.health import Health
 from ltmc_jobs import keys
 from ltmc_jobs.client import Client, Session
 from ltmc_jobs.errors import Conflict, QueueUnavailable
@@ -143,3 +145,25 @@ def test_finished_jobs_can_be_forgotten_and_no_others(shared: Shared, settings: 
 def test_the_result_of_a_search_is_kept_for_five_minutes() -> None:
     """J15."""
     assert (kind("retrieve_memory").result_ttl_seconds, kind("store_memory").result_ttl_seconds) == (300, 3600)
+
+
+def test_health_tells_a_full_redis_from_ill_stores(shared: Shared) -> None:
+    """T13: unhealthy, with the reason; healthy again when there is room."""
+
+    async def redis_component() -> dict[str, Any]:
+        health = Health(shared.settings)
+        found = await health.look()
+        health.close()
+        part: dict[str, Any] = found["components"]["redis"]
+        return part | {"whole": found["status"]}
+
+    assert asyncio.run(redis_component())["status"] == "healthy"
+    before = shared.redis.config_get("maxmemory")["maxmemory"]
+    shared.redis.config_set("maxmemory", "1")
+    try:
+        full = asyncio.run(redis_component())
+    finally:
+        shared.redis.config_set("maxmemory", before)
+    assert (full["status"], full["whole"]) == ("unhealthy", "unhealthy")
+    assert "refuses writes: its memory is full" in full["error"]
+    assert asyncio.run(redis_component())["status"] == "healthy"
