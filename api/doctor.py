@@ -19,17 +19,19 @@ LOOKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     machine.look_at_python,
     machine.look_at_home,
     machine.look_at_disk,
-    machine.look_at_signing_key,
     machine.look_at_token,
+    machine.look_at_backends,
     machine.look_at_model,
     machine.look_at_torch,
     platform.look_at_redis,
+    machine.look_at_signing_key,
     platform.look_at_ports,
     platform.look_at_clock,
     platform.look_at_installation,
     platform.look_at_api,
     platform.look_at_workers,
     platform.look_at_dashboard,
+    platform.look_at_refused_jobs,
 )
 
 

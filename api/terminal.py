@@ -53,10 +53,9 @@ def show_json(value: Any) -> None:
 def show_error(error: LtmcError) -> int:
     """`code: message` and what helps, on standard error; the exit code: 2 for a wrong call or setting, else 1."""
     cure = CURES.get(error.code)
+    told = "\n".join(map(printable, str(error).splitlines()))
     job = error.details.get("job_id") or error.details.get("id") or "ID"
-    click.echo(
-        f"{error.code}: {printable(str(error))}" + (f"\n  {cure.replace('ID', str(job), 2)}" if cure else ""), err=True
-    )
+    click.echo(f"{error.code}: {told}" + (f"\n  {cure.replace('ID', str(job), 2)}" if cure else ""), err=True)
     return 2 if isinstance(error, InvalidCall | Misconfigured) else 1
 
 

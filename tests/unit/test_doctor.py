@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -11,9 +14,12 @@ import redis
 
 from api import doctor, doctor_machine, doctor_platform
 from api.finding import Finding, Patient
+from ltmc_jobs import keys, stores
 from ltmc_jobs.orchestration.installation import Installation
 from ltmc_jobs.queues.envelope import Keyring
+from ltmc_jobs.registry import Queue
 from ltmc_jobs.settings import Settings
+from workers.server import EmbeddedServer
 
 MakeSettings = Callable[..., Settings]
 
@@ -55,7 +61,7 @@ def test_d09_an_unfit_redis_is_told(patient: Patient, option: str, sound: str, u
 
 def test_d09_a_redis_that_is_away_or_refuses_is_told_without_its_password(make_settings: MakeSettings) -> None:
     """D09: Redis connection failed."""
-    for address in ("redis://:hunter2@127.0.0.1:1/0", "redis://:hunter2@192.0.2.1:x/0", "nonsense"):
+    for address in ("redis://:hunter2@127.0.0.1:1/0", "redis://192.0.2.1:1/0?secret=hunter2"):
         patient = Patient(make_settings(REDIS_URL=address))
         found = problems(doctor_platform.look_at_redis(patient))
         assert len(found) == 1
@@ -114,6 +120,70 @@ def test_d09_a_port_in_other_hands_is_told(make_settings: MakeSettings) -> None:
         found = problems(doctor_platform.look_at_ports(patient))
     assert f"port {port} is held by" in found[0].what
     assert f"(pid {os.getpid()})" in found[0].what
+
+
+def test_d09_refused_jobs_are_told(patient: Patient) -> None:
+    """D09: a host with another key."""
+    list(doctor_platform.look_at_redis(patient))
+    assert patient.redis is not None
+    assert list(doctor_platform.look_at_refused_jobs(patient)) == []
+    for reason in ("old", "not signed by this installation"):
+        patient.redis.lpush(keys.key(keys.INSTALLATION, "refused"), f"2026-01-01T00:00:00Z id {reason}")
+    patient.redis.expire(keys.key(keys.INSTALLATION, "refused"), 60)
+    found = problems(doctor_platform.look_at_refused_jobs(patient))
+    assert "2, the newest 2026-01-01T00:00:00Z id not signed by this installation" in found[0].what
+    assert "signing.key" in found[0].cure
+
+
+def test_d09_an_unknown_backend_is_told(make_settings: MakeSettings) -> None:
+    """D09: before a worker dies of it."""
+    assert problems(doctor_machine.look_at_backends(Patient(make_settings()))) == []
+    patient = Patient(make_settings(RECORDS_URL="oracle:", VECTORS_URL="pine+x:", GRAPH_URL="nowhere"))
+    assert {role: tuple(known) for role, known in stores.BACKENDS.items()} == doctor_machine.BACKENDS
+    found = problems(doctor_machine.look_at_backends(patient))
+    assert [finding.what.partition(":")[0] for finding in found] == ["RECORDS_URL", "VECTORS_URL", "GRAPH_URL"]
+
+
+def test_d09_without_workers_there_is_one_problem(patient: Patient) -> None:
+    """D09: what nobody publishes is not blamed on Neo4j or the disk."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            unknown = {"status": "unknown", "error": "no worker has looked"}
+            parts = dict.fromkeys(("database", "vector_store", "neo4j"), unknown)
+            body = {
+                "status": "degraded",
+                "components": parts,
+                "queues_without_worker": [queue.value for queue in Queue],
+            }
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        patient.settings = patient.settings.model_copy(
+            update={"http_port": server.server_port, "http_host": "127.0.0.1"}
+        )
+        list(doctor_platform.look_at_redis(patient))
+        found = problems(iter([*doctor_platform.look_at_api(patient), *doctor_platform.look_at_workers(patient)]))
+        thread.join()
+    assert ["no worker for" in finding.what for finding in found] == [True]
+
+
+def test_d09_a_key_that_went_while_it_runs_needs_a_stop_first(
+    make_settings: MakeSettings, redis_server: EmbeddedServer
+) -> None:
+    """D09: a start of what runs does nothing."""
+    port, password = redis_server.settings.redis_port, redis_server.settings.redis_directory / "password"
+    patient = Patient(make_settings(REDIS_PORT=port, REDIS_PASSWORD=password.read_text().strip()))
+    list(doctor_platform.look_at_redis(patient))
+    assert patient.redis is not None
+    assert "start_workers.sh stop, then" in problems(doctor_machine.look_at_signing_key(patient))[0].cure
+    patient.redis.close()
 
 
 def test_d09_a_check_that_fails_does_not_end_the_others(
