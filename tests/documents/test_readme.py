@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -53,6 +54,10 @@ def test_every_command_of_the_readme_works(environment: dict[str, str]) -> None:
     assert "Bees dance" in everything
     assert "Moss drinks from fog." in everything
     assert "Spring tides" in everything
+    own = next(
+        said for said in everything.splitlines() if '"query": "what happens to a job whose worker dies?"' in said
+    )
+    assert "starts another within a second" in json.loads(own)["retrieved_chunks"][0]["content"]
     assert '"status":"healthy"' in everything
     assert "stopped" in said[-1]
 
