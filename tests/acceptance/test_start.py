@@ -17,6 +17,9 @@ from typing import Any
 
 import psutil
 import pytest
+import redis
+import rq
+from rq.serializers import JSONSerializer
 
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
@@ -117,6 +120,31 @@ def test_d01_status_shows_it(platform: Platform) -> None:
     assert status.returncode == 0
     assert status.stdout.startswith("healthy")
     assert platform.settings.http_url in status.stdout
+
+
+def test_status_needs_no_other_setting_than_the_home(platform: Platform) -> None:
+    """A wrong level must not keep anybody from seeing what runs."""
+    status = platform.call("status", LOG_LEVEL="loud", ORCHESTRATION_MODE="x", HTTP_PORT=1)
+    assert status.returncode == 0, status.stderr
+    assert status.stdout.startswith("healthy")
+    assert f"127.0.0.1 port {platform.settings.http_port}" in status.stdout
+
+
+def test_two_wrong_settings_are_two_lines(tmp_path: Path, platform: Platform) -> None:
+    refused = platform.call("start", LTMC_HOME=tmp_path / "other", LOG_LEVEL="loud", ORCHESTRATION_MODE="x")
+    assert refused.returncode == 2
+    assert [line[:9] for line in refused.stderr.splitlines()] == ["ltmc: LOG", "ltmc: ORC"]
+
+
+def test_a_forged_job_leaves_no_traceback(platform: Platform) -> None:
+    """It is refused in a line; a traceback is for faults of ours."""
+    log = platform.settings.home / "logs" / "workers.log"
+    with redis.Redis.from_url(platform.settings.redis_address()) as connection:
+        forged = rq.Queue("default", connection=connection, serializer=JSONSerializer).enqueue("os.getcwd")
+    wait_until(lambda: f"{forged.id}: exception raised" in log.read_text(), 20)
+    said = [line for line in log.read_text().splitlines() if forged.id in line]
+    assert any("EnvelopeRefused" in line for line in said)
+    assert not [line for line in said if "Traceback" in line]
 
 
 def test_t01_it_listens_on_loopback_alone(platform: Platform) -> None:
@@ -239,7 +267,7 @@ def test_nothing_outlives_a_killed_supervisor_and_the_next_start_works(platform:
 
 def test_d01_stop_stops_what_was_started_and_only_that(platform: Platform, redis_server: EmbeddedServer) -> None:
     everything = [platform.supervisor(), *platform.supervisor().children(recursive=True)]
-    stopped = platform.call("stop")
+    stopped = platform.call("stop", LOG_LEVEL="loud")
     assert stopped.returncode == 0
     assert not [process for process in everything if processes.alive(process)]
     assert redis_server.process is not None
