@@ -85,7 +85,7 @@ def take_back(connection: Redis, *, elsewhere: bool = False) -> int:
     if elsewhere:
         dead |= _silent(connection)
     buried = [_bury(connection, name) for name in dead]
-    taken = sum(_requeue(connection, job_id) for job_id in _orphans(connection))
+    taken = sum(_requeue(connection, job_id) for job_id in _orphans(connection, dead))
     # One that several bury is looked after by the one that removed its name.
     lost = put_lost_back(connection) if any(buried) else []
     if lost:
@@ -126,8 +126,11 @@ def _bury(connection: Redis, name: WorkerName) -> bool:
     return True
 
 
-def _orphans(connection: Redis) -> list[str]:
-    """Started jobs whose worker RQ does not know (any more): it was buried, or said farewell while it failed to end."""
+def _orphans(connection: Redis, dead: set[WorkerName]) -> list[str]:
+    """Started jobs whose worker is dead, or neither known to RQ nor heard of: it took its leave and failed to end them.
+
+    One that is heard of was buried too early, as after a sleep, and goes on with its jobs.
+    """
     held: dict[str, str] = {}
     for queue in queue_names(connection):
         members: Any = connection.zrange(f"rq:wip:{queue}", 0, -1)
@@ -136,8 +139,13 @@ def _orphans(connection: Redis) -> list[str]:
             status, worker = told
             if status == b"started" and worker and WorkerName.read(worker.decode()):
                 held[job_id] = worker.decode()
-    known: Any = connection.smembers(WORKERS) if held else ()  # after the jobs: a worker is there before its job
-    return [job_id for job_id, worker in held.items() if f"{PREFIX}{worker}".encode() not in known]
+    if not held:
+        return []
+    known: Any = connection.smembers(WORKERS)  # after the jobs: a worker is there before its job
+    heard = Heartbeats(connection).names(Queue) - {str(name) for name in dead}
+    return [
+        job_id for job_id, worker in held.items() if worker not in heard and f"{PREFIX}{worker}".encode() not in known
+    ]
 
 
 def _requeue(connection: Redis, job_id: str) -> bool:

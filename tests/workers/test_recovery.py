@@ -140,6 +140,15 @@ def test_a_worker_that_said_farewell_and_kept_its_job_loses_it(shared: Shared, h
     assert held.status == JobStatus.QUEUED
 
 
+def test_a_worker_that_slept_and_is_heard_of_again_keeps_its_job(shared: Shared, held: Held) -> None:
+    """It was buried in its sleep; RQ never lists it again."""
+    other = WorkerName.own("tests")._replace(pid=4_000_000, place="0" * 8)
+    held.by(other, registered=False)
+    shared.heartbeats.beat(str(other), ["default"])
+    assert take_back(shared.redis, elsewhere=True) == 0
+    assert held.status == JobStatus.STARTED
+
+
 def test_a_process_is_known_whatever_the_clock_says() -> None:
     """On Linux its start is counted from the boot."""
     own = Process.of(os.getpid())
@@ -147,3 +156,24 @@ def test_a_process_is_known_whatever_the_clock_says() -> None:
     assert processes.find(os.getpid(), own.started + 1) is None or sys.platform != "linux"
     if sys.platform == "linux":
         assert own.started < time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def test_a_job_that_ended_while_redis_was_full_is_run_again(shared: Shared, settings: Settings, tmp_path: Path) -> None:
+    fleet = WorkerProcesses(settings)
+    fleet.start("default")
+    spec = JobSpec(kind=kinds.REPORT, args={"file": str(tmp_path / "end")}, project="default")
+    shared.queue.enqueue(spec)
+    wait_until(lambda: shared.queue.status(spec.id).status == JobStatus.STARTED, 20)
+    before = shared.redis.config_get("maxmemory")["maxmemory"]
+    shared.redis.config_set("maxmemory", "1")
+    try:
+        (tmp_path / "end").touch()
+        wait_until(lambda: fleet.processes[0].poll() is not None, 20, "the worker gives up")
+        assert shared.queue.status(spec.id).status == JobStatus.STARTED
+    finally:
+        shared.redis.config_set("maxmemory", before)
+    fleet.start("default")
+    assert shared.queue.outcome(spec.id, 20).unwrap()["cancelled"] is False
+    for process in fleet.processes[1:]:
+        process.terminate()
+        assert process.wait(20) == 0
