@@ -9,8 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import PurePath
 
-from api import html_text
-
 CODE = (
     *(".py", ".pyi", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx", ".java", ".kt", ".scala", ".go", ".rs", ".c", ".h"),
     *(".cc", ".cpp", ".hpp", ".cs", ".swift", ".m", ".rb", ".php", ".pl", ".lua", ".r", ".jl", ".ex", ".exs", ".erl"),
@@ -92,7 +90,12 @@ def pdf(data: bytes) -> str:
 
 def html(data: bytes) -> str:
     """The title, then the main text: a paragraph stays one, headings are marked with #, lists and rows are lines."""
-    return html_text.text_of(_markup(data))
+    from api import html_text
+
+    try:
+        return html_text.text_of(_markup(data))
+    except html_text.TooDeep as error:
+        raise Unreadable(str(error)) from None
 
 
 def _markup(data: bytes) -> str:

@@ -27,7 +27,7 @@ SECRETS = {
     "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
     "provider's token": r"\b(AKIA[0-9A-Z]{16}|gh[pousr]_\w{30,}|xox[abp]-[\w-]{10,}|sk-[A-Za-z0-9_-]{20,}|hf_\w{30,})",
     # … but for the words that everybody writes where a password belongs
-    "password in an address": r"[a-z]+://[^\s:/@{$\"'<*]*:(?!\*\*\*|(?:password|secret|hunter2|sesame)@)[^\s@{$\"'<>*/:]{6,}@",
+    "password in an address": r"[a-z]+://[^\s:/@{$\"'<*]*:(?!\*\*\*|(?:password|PASSWORD|secret|hunter2|sesame|p%40ss|s3cr3t-words)@)[^\s@{$\"'<>*/:]{6,}@",
     "assigned secret": r"(?i)\b\w*(password|secret|api_?key)\b\"?\s*[:=]\s*[\"'][A-Za-z0-9+/_=-]{20,}[\"']",
 }
 
