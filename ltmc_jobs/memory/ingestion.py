@@ -47,16 +47,15 @@ def following(
     model: str,
     principal: Principal,
     trace_id: str,
-    attempt: str = "",
 ) -> dict[str, list[JobSpec]]:
     """What remains to be done for a version: `searchable` (embedding jobs, then indexing) and `linked`.
 
-    Ids depend on the version alone, so that enqueuing again changes nothing; a new `attempt` makes new jobs.
+    Ids depend on the version alone, so that enqueuing again changes nothing.
     """
 
     def spec_id(name: str) -> str:
         # One job may record several documents.
-        return following_job_id(version.job_id, f"{version.file_name}:{name}{attempt}")
+        return following_job_id(version.job_id, f"{version.file_name}:{name}")
 
     common = {"project": version.project, "principal": principal, "trace_id": trace_id}
     embeddings = [

@@ -45,7 +45,7 @@ def forget(connection: Redis, job_ids: Iterable[str], states: Sequence[JobStatus
     for job_id, (status, origin) in zip(ids, asking.execute(), strict=True):
         if status in wanted:
             own = RqJob.key_for(job_id)
-            pipeline.unlink(own, f"{own}:dependents", f"{own}:dependencies", results_key(job_id))
+            pipeline.unlink(own, f"{own}:dependents", f"rq:job::{job_id}:dependencies", results_key(job_id))
             if registry := REGISTRIES.get(wanted[status]):
                 pipeline.zrem(f"rq:{registry}:{origin.decode()}", job_id)
             gone += 1
