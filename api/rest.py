@@ -13,7 +13,7 @@ from api.call_meta import CallMeta
 from api.requests import json_of, session_of, wait_of
 from ltmc_jobs import registry
 from ltmc_jobs.client import Answer, Client
-from ltmc_jobs.registry import Form
+from ltmc_jobs.registry import Form, Tool
 
 
 def router(client_of: Callable[[], Client], project: str) -> APIRouter:
@@ -72,11 +72,13 @@ def router(client_of: Callable[[], Client], project: str) -> APIRouter:
 
 
 def described(form: Form) -> dict[str, Any]:
-    """A tool as lists show it."""
+    """A tool as lists show it, with the tiers of memory that it needs."""
+    found = registry.find(form.name)
     return {
         "name": form.name,
         "description": form.description,
         "module": form.module,
+        "tiers": [tier.value for tier in found.tiers] if isinstance(found, Tool) else [],
         "inputSchema": form.input_schema,
         "outputSchema": form.output_schema,
     }

@@ -28,7 +28,7 @@ from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.registry import Queue
 from ltmc_jobs.settings import Settings
 from workers.backoff import Backoff
-from workers.pools import Pool, fleet
+from workers.pools import Pool, pools_of
 from workers.processes import STOP_SECONDS, describe
 from workers.signals import STOPPING, Signals
 
@@ -56,7 +56,7 @@ class Fleet:
             importlib.import_module(module)
         self.members = [
             Member(f"{pool.name}-{number}", lambda pool=pool: _work(settings, pool))  # type: ignore[misc]
-            for pool in fleet(settings, with_stores)
+            for pool in pools_of(settings, with_stores)
             for number in range(1, pool.processes + 1)
         ]
         if with_scheduler:

@@ -16,7 +16,7 @@ class Pool(NamedTuple):
     processes: int
 
 
-def fleet(settings: Settings, with_stores: bool) -> list[Pool]:
+def pools_of(settings: Settings, with_stores: bool) -> list[Pool]:
     """The pools of a host that holds the stores, or of one that only lends its processors."""
     if not with_stores:
         return [Pool("remote", STORELESS_QUEUES, settings.worker_count)]

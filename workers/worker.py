@@ -42,12 +42,12 @@ def work(settings: Settings, pool: Pool) -> None:
     Job.bind(shared.keys, executor.run, executor.refuse)
     name = str(WorkerName.own(pool.name))
     take_back(shared.redis)
-    heartbeat = Heartbeat(shared, name, queues)
-    heartbeat.start()
+    pulse = Pulse(shared, name, queues)
+    pulse.start()
     try:
         loop(shared, name, queues)
     finally:
-        heartbeat.stop()
+        pulse.stop()
         services.close()
 
 
@@ -75,11 +75,11 @@ def loop(shared: Shared, name: str, queues: list[Queue], *, burst: bool = False)
         connection.close()
 
 
-class Heartbeat(threading.Thread):
+class Pulse(threading.Thread):
     """Says every few seconds that this process lives, and adds its counts to Redis."""
 
     def __init__(self, shared: Shared, name: str, queues: list[Queue]) -> None:
-        super().__init__(daemon=True, name="heartbeat")
+        super().__init__(daemon=True, name="pulse")
         self._shared = shared
         self._name = name
         self._queues = queues

@@ -51,6 +51,13 @@ def test_t15_the_tools_are_counted(web: httpx.Client) -> None:
         assert tool["module"] in shown["modules"]
 
 
+def test_the_tools_say_which_tiers_they_need(web: httpx.Client) -> None:
+    """M08: so that it is known which suffer when one is away."""
+    tiers = {tool["name"]: tool["tiers"] for tool in web.get("/tools").json()["tools"]}
+    assert tiers["store_memory"] == ["sqlite", "redis", "faiss", "neo4j"]
+    assert tiers["job_status"] == []
+
+
 def test_t16_the_index_lists_what_is_served(web: httpx.Client, make_settings: MakeSettings) -> None:
     """T16: the same paths and methods as the router has, none of them dead."""
     settings = make_settings(REDIS_URL="redis://127.0.0.1:1/0")

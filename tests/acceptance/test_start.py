@@ -25,7 +25,7 @@ from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests.conftest import MakeSettings, build_settings, clean_environment, free_port, wait_until
 from workers import health, processes
-from workers.pools import fleet
+from workers.pools import pools_of
 from workers.record import Record
 from workers.server import EmbeddedServer
 
@@ -179,7 +179,7 @@ def test_a_port_in_use_is_named_with_its_owner_and_the_variable(platform: Platfo
 
 def test_d05_the_fleet_is_as_it_is_asked_for(platform: Platform) -> None:
     """V23: LETTA_WORKER_COUNT is the number of default-queue processes; one process more is the scheduler."""
-    wanted = sum(pool.processes for pool in fleet(platform.settings, with_stores=True)) + 1
+    wanted = sum(pool.processes for pool in pools_of(platform.settings, with_stores=True)) + 1
     assert len(platform.fleet()) == wanted
     assert health.ask(platform.settings)["workers"]["default"] == 2
 

@@ -17,7 +17,7 @@ from tests.conftest import MakeSettings, clean_environment, wait_until
 from workers import processes
 from workers.backoff import Backoff
 from workers.guard import Guard
-from workers.pools import fleet
+from workers.pools import pools_of
 
 # A fleet of three bodies that are ours: one that ends its work when asked, one that dies young, one that only waits.
 PROGRAM = """
@@ -77,20 +77,20 @@ def gone(number: int) -> Callable[[], bool]:
 
 def test_d05_the_pools_of_a_host_with_stores(make_settings: MakeSettings) -> None:
     """D05, V23: 1 critical, 2 high, as many default and low as the originals' variable says."""
-    pools = {pool.name: pool for pool in fleet(make_settings(LETTA_WORKER_COUNT=7), with_stores=True)}
+    pools = {pool.name: pool for pool in pools_of(make_settings(LETTA_WORKER_COUNT=7), with_stores=True)}
     assert (pools["critical"].queues[0], pools["critical"].processes) == (Queue.CRITICAL, 1)
     assert (pools["high"].queues[0], pools["high"].processes) == (Queue.HIGH, 2)
     assert (pools["default"].queues, pools["default"].processes) == ((Queue.DEFAULT, Queue.LOW), 7)
 
 
 def test_every_queue_is_served_and_the_index_has_one_writer(make_settings: MakeSettings) -> None:
-    pools = fleet(make_settings(), with_stores=True)
+    pools = pools_of(make_settings(), with_stores=True)
     assert {queue for pool in pools for queue in pool.queues} == set(Queue)
     assert sum(pool.processes for pool in pools if Queue.VECTORS in pool.queues) == 1
 
 
 def test_a_host_without_stores_takes_what_touches_none(make_settings: MakeSettings) -> None:
-    pools = fleet(make_settings(), with_stores=False)
+    pools = pools_of(make_settings(), with_stores=False)
     assert {queue for pool in pools for queue in pool.queues} == set(STORELESS_QUEUES)
 
 
