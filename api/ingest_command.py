@@ -100,7 +100,7 @@ def show_report(report: Report, seconds: float, *, verbose: bool) -> None:
 def _show_left(word: str, files: Sequence[tuple[str, str]], most: int) -> None:
     """A line a file with its reason, but one line for more than `most` files of one reason."""
     of_reason: dict[str, list[str]] = {}
-    for name, reason in files:
+    for name, reason in sorted(files):  # jobs end in any order
         of_reason.setdefault(reason, []).append(name)
     for reason, names in of_reason.items():
         said = [f"{word} {len(names)} files (such as {names[0]}; --verbose names all)"] if len(names) > most else names

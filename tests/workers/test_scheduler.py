@@ -147,11 +147,13 @@ def sweep(shared: Shared, settings: Settings) -> Iterator[Sweep]:
 @pytest.fixture
 def failed(sweep: Sweep, settings: Settings) -> dict[str, Any]:
     """A document whose embedding failed for good, and the jobs that followed from storing it."""
-    fleet = WorkerProcesses(settings, EMBEDDING_MODEL="another/model")
-    fleet.start("default", "embedding")
+    fleets = [WorkerProcesses(settings), WorkerProcesses(settings, EMBEDDING_MODEL="another/model")]
+    for fleet, queue in zip(fleets, ("default", "embedding"), strict=True):
+        fleet.start(queue)
     stored = sweep.store("stuck.md")
     wait_until(lambda: sweep.shared.redis.zcard("rq:failed:embedding"), 20)
-    fleet.stop()
+    for fleet in fleets:
+        fleet.stop()
     assert sweep.shared.queue.status(stored["jobs"]["searchable"]).status.value == "deferred"
     return stored
 
