@@ -45,7 +45,7 @@ def test_t15_the_tools_are_counted(web: httpx.Client) -> None:
     assert set(shown) == {"tools", "count", "modules"}
     assert shown["count"] == len(shown["tools"]) == sum(shown["modules"].values()) > 0
     for tool in shown["tools"]:
-        assert set(tool) == {"name", "description", "module", "inputSchema", "outputSchema"}
+        assert set(tool) == {"name", "description", "module", "inputSchema", "outputSchema", "tiers"}
         Draft202012Validator.check_schema(tool["inputSchema"])
         Draft202012Validator.check_schema(tool["outputSchema"])
         assert tool["module"] in shown["modules"]
