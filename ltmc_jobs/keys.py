@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 
 SCHEMA = 1
 INSTALLATION = "_"
+PREFIX = f"ltmc:{SCHEMA}:{INSTALLATION}:"  # for the scripts, which build keys of the installation themselves
 
 # family → (type, life, bound): docs/keys.md is made of this
 FAMILIES: dict[str, tuple[str, str, str]] = {
@@ -20,6 +21,16 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
     "cached": ("zset", "1 day", "one per project: its cache keys by when they expire"),
     "probe": ("string", "15 s", "two: what was found of the stores, and that Redis takes writes"),
     "resumed": ("string", "1 day", "one per version that stopped on its way: how often it was sent again, and when"),
+    "lease": ("zset", "permanent", "one: worker processes by when their hold on jobs ends"),
+    "held": ("set", "permanent", "one per worker process that holds jobs: job and execution"),
+    "idle": ("set", "permanent", "one per queue that somebody waits at: the worker processes to wake"),
+    "wake": ("list", "60 s", "one per worker process: what it is told while it waits"),
+    "control": ("hash", "permanent", "one: pauses and limits of queues and functions"),
+    "leader": ("string", "5 s", "one: the process that reaps, schedules and trims"),
+    "running": ("set", "permanent", "one per function with a limit: its executions that run"),
+    "parked": ("zset", "permanent", "one per function at its limit: jobs that wait for one of its own to end"),
+    "rate": ("string", "the rate's period", "one per queue or function with a rate: when its next job may start"),
+    "log": ("list", "the job's", "the newest 1,000 lines of a job"),
     "heartbeat": ("zset", "12 s", "one per queue: living worker processes by their last beat"),
     "agent": ("zset", "2 min", "one per project: agents by when they were last heard of"),
     "projects": ("set", "2 min", "one: projects with agents heard of lately"),

@@ -19,10 +19,8 @@ from ltmc_jobs.registry import JobKind
 
 def new_job_id() -> str:
     """A UUIDv7: unique, url-safe, sortable by time, 74 random bits."""
-    milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds << 80) | int.from_bytes(os.urandom(10), "big")
-    value = value & ~(0xF << 76) | (0x7 << 76)
-    return str(uuid.UUID(int=value & ~(0x3 << 62) | (0x2 << 62)))
+    value = f"{time.time_ns() // 1_000_000:012x}7{os.urandom(10).hex()}"
+    return f"{value[:8]}-{value[8:12]}-{value[12:16]}-{'89ab'[int(value[16], 16) & 3]}{value[17:20]}-{value[20:32]}"
 
 
 def following_job_id(parent: str, name: str) -> str:
@@ -61,7 +59,10 @@ ANYONE = Principal()
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """A job to be: what to run with which arguments, for whom."""
+    """A job to be: what to run with which arguments, for whom; at once, or when its time comes.
+
+    `delay_seconds` counts from when the server takes it; `run_at` is seconds since 1970 by the server's clock.
+    """
 
     kind: JobKind
     args: dict[str, Any]
@@ -71,15 +72,21 @@ class JobSpec:
     trace_id: str = ""
     cache_key: str | None = None
     depends_on: tuple[str, ...] = ()
+    delay_seconds: float | None = None
+    run_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JobRef:
-    """An enqueued job. `created` is False when a job of this id was there already."""
+    """An enqueued job. `created` is False when a job of this id was there already.
+
+    `durable` says, where it was asked for, whether the server confirmed it as kept (on its disk, or by a replica).
+    """
 
     id: str
     queue: str
     created: bool = True
+    durable: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

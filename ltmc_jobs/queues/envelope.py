@@ -11,6 +11,8 @@ import hmac
 import json
 import time
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from ltmc_jobs import registry
@@ -63,12 +65,12 @@ class Keyring:
 
     def sign(self, message: bytes) -> str:
         """`<key id>:<HMAC-SHA256 in hex>`."""
-        return f"{self._current}:{hmac.new(self._keys[self._current], message, hashlib.sha256).hexdigest()}"
+        return f"{self._current}:{hmac.digest(self._keys[self._current], message, 'sha256').hex()}"
 
     def verifies(self, message: bytes, signature: str) -> bool:
         """Whether one of the keys made this signature."""
         key = self._keys.get(signature.partition(":")[0])
-        expected = hmac.new(key or b"", message, hashlib.sha256).hexdigest()
+        expected = hmac.digest(key or b"", message, "sha256").hex()
         given = signature.partition(":")[2].encode(errors="replace")
         return key is not None and hmac.compare_digest(expected.encode(), given)
 
@@ -86,20 +88,18 @@ class Call:
     cache_key: str | None
 
 
-def seal(spec: JobSpec, keys: Keyring) -> dict[str, Any]:
-    """The signed envelope of a job."""
-    content = {
-        "v": VERSION,
-        "id": spec.id,
-        "project": spec.project,
-        "principal": asdict(spec.principal),
-        "func": spec.kind.name,
-        "args": spec.args,
-        "cache_key": spec.cache_key,
-        "trace_id": spec.trace_id or spec.id,
-        "issued_at": round(time.time(), 3),
-    }
-    return content | {"signature": keys.sign(_canonical(content))}
+def seal(spec: JobSpec, keys: Keyring) -> str:
+    """The signed envelope of a job, as JSON; TypeError or ValueError for arguments that are none.
+
+    Written piece by piece in the order that `_canonical` sorts into: this is most of what an enqueue costs.
+    """
+    job_id = _text(spec.id)
+    content = (
+        f'{{"args":{_encode(spec.args)},"cache_key":{_text(spec.cache_key)},"func":{_text(spec.kind.name)},"id":{job_id}'
+        f',"issued_at":{time.time():.6f},"principal":{_principal(spec.principal)},"project":{_text(spec.project)}'
+        f',"trace_id":{_text(spec.trace_id) if spec.trace_id else job_id},"v":{VERSION}}}'
+    )
+    return f'{content[:-1]},"signature":"{keys.sign(content.encode())}"}}'
 
 
 def unseal(envelope: Any, job_id: str, keys: Keyring) -> Call:
@@ -128,5 +128,17 @@ def unseal(envelope: Any, job_id: str, keys: Keyring) -> Call:
     )
 
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+
 def _canonical(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+    return _encode(content).encode()
+
+
+def _text(value: str | None) -> str:
+    return "null" if value is None else encode_basestring_ascii(value)
+
+
+@lru_cache(maxsize=1024)
+def _principal(principal: Principal) -> str:
+    return _encode(asdict(principal))

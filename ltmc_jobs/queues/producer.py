@@ -1,115 +1,120 @@
-"""Enqueue: one or many, idempotent by job id, each with its signed envelope."""
+"""Enqueue: one or many, now or later, each with its signed envelope; in one step, and idempotent by job id.
+
+The commands are built without I/O; JobQueue and AsyncJobQueue send them.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import lru_cache
+from json import dumps
 from typing import Any
-
-from redis import Redis, WatchError
-from rq import Queue as RqQueue
-from rq import Retry
-from rq.exceptions import DuplicateJobError
-from rq.job import JobStatus as RqStatus
-from rq.serializers import JSONSerializer
 
 from ltmc_jobs.errors import InvalidArguments
 from ltmc_jobs.queues.contract import JobRef, JobSpec
 from ltmc_jobs.queues.envelope import Keyring, seal
-from ltmc_jobs.queues.rq_job import Job
+from ltmc_jobs.queues.scripts import script
+from ltmc_jobs.registry import JobKind
 
+ENQUEUE = script("enqueue", "new_job")
 PAYLOAD_LIMIT = 64 * 1024 * 1024  # bytes: the longest document that a tool takes, each character escaped
+CHUNK = 1000  # jobs a command: Redis serves nobody else while it runs one
+CHUNK_BYTES = 8 * 1024 * 1024
 
 
-@lru_cache(maxsize=256)
-def rq_queue(connection: Redis, name: str) -> RqQueue:
-    """RQ's queue of this name, with our job class and JSON on both directions; it asks the server's version once."""
-    return RqQueue(name, connection=connection, job_class=Job, serializer=JSONSerializer)
+def commands(specs: Sequence[JobSpec], keys: Keyring, waiter: str = "") -> list[list[Any]]:
+    """The arguments of the scripts that enqueue these, in order; `waiter` is a channel to tell when they end.
+
+    InvalidArguments, before anything is sent, for a job that cannot travel.
+    """
+    jobs = [(spec, _payload(spec, keys)) for spec in specs]
+    built: list[list[Any]] = []
+    chunk: list[tuple[JobSpec, str]] = []
+    size = 0
+    for spec, payload in jobs:
+        if chunk and (len(chunk) == CHUNK or size + len(payload) > CHUNK_BYTES):
+            built.append(_command(chunk, waiter))
+            chunk, size = [], 0
+        chunk.append((spec, payload))
+        size += len(payload)
+    if chunk:
+        built.append(_command(chunk, waiter))
+    return built
 
 
-def enqueue(connection: Redis, keys: Keyring, spec: JobSpec) -> JobRef:
-    """Put a job into its queue; the same id again changes nothing."""
-    # RQ checks uniqueness in one step, but only for jobs without dependencies.
-    if spec.depends_on and Job.exists(spec.id, connection=connection):
-        return JobRef(spec.id, spec.kind.queue, created=False)
-    queue, job = _build(connection, keys, spec)
-    try:
-        queue.enqueue_job(job, unique=not spec.depends_on)
-    except DuplicateJobError:
-        return JobRef(spec.id, spec.kind.queue, created=False)
-    return JobRef(spec.id, spec.kind.queue)
+def refs(specs: Sequence[JobSpec], made: Sequence[int], durable: bool | None = None) -> list[JobRef]:
+    """What became of the jobs, from the scripts' answers."""
+    return [
+        JobRef(spec.id, spec.kind.queue, created=bool(one), durable=durable)
+        for spec, one in zip(specs, made, strict=True)
+    ]
 
 
-def enqueue_many(connection: Redis, keys: Keyring, specs: Sequence[JobSpec]) -> list[JobRef]:
-    """Enqueue in order, so that a job may depend on an earlier one of the same list; if all are new, in one step."""
-    ids = {spec.id for spec in specs}
-    if not specs or len(ids) < len(specs) or not all(ids.issuperset(spec.depends_on) for spec in specs):
-        return [enqueue(connection, keys, spec) for spec in specs]
-    built = [_build(connection, keys, spec) for spec in specs]
-    with connection.pipeline() as pipeline:
-        # Watched, so that of two that enqueue the same job at once one sees the other's.
-        pipeline.watch(*(job.key for _, job in built))  # type: ignore[no-untyped-call]
-        if not pipeline.exists(*(job.key for _, job in built)):
-            pipeline.multi()
-            for spec, (queue, job) in zip(specs, built, strict=True):
-                _put(queue, job, pipeline, waits=bool(spec.depends_on))
-            with suppress(WatchError):
-                pipeline.execute()
-                return [JobRef(spec.id, spec.kind.queue) for spec in specs]
-    return [enqueue(connection, keys, spec) for spec in specs]
+def _command(jobs: list[tuple[JobSpec, str]], waiter: str) -> list[Any]:
+    groups: dict[tuple[str, str], int] = {}
+    heads: list[Any] = []
+    rows: list[Any] = []
+    for spec, payload in jobs:
+        same = (spec.kind.name, spec.project)
+        group = groups.get(same)
+        if group is None:
+            group = groups[same] = len(groups) + 1
+            fields = shared_fields(spec.kind, spec.project)
+            heads += (spec.kind.queue.value, len(fields), *fields)
+        traced = meta(spec) if spec.trace_id and spec.trace_id != spec.id else ""
+        rows += (group, spec.id, payload, describe(spec), _due(spec), " ".join(spec.depends_on), waiter, traced)
+    return [len(groups), *heads, *rows]
 
 
-def _put(queue: RqQueue, job: Job, pipeline: Any, *, waits: bool) -> None:
-    """What RQ does for a job, less its question whether the dependencies have ended: they begin with this pipeline."""
-    if not waits:
-        queue.enqueue_job(job, pipeline=pipeline)
-        return
-    pipeline.sadd(queue.redis_queues_keys, queue.key)
-    job.set_status(RqStatus.DEFERRED, pipeline=pipeline)
-    job.register_dependency(pipeline=pipeline)
-    job.save(pipeline=pipeline)
-
-
-def _build(connection: Redis, keys: Keyring, spec: JobSpec) -> tuple[RqQueue, Job]:
-    queue = rq_queue(connection, spec.kind.queue)
-    job = queue.create_job(
-        spec.kind.path,
-        args=(_payload(spec, keys),),
-        job_id=spec.id,
-        status=RqStatus.QUEUED,
-        timeout=spec.kind.timeout_seconds,
-        result_ttl=spec.kind.result_ttl_seconds,
-        failure_ttl=spec.kind.failure_ttl_seconds,
-        retry=Retry(max=spec.kind.retries) if spec.kind.retries else None,
-        depends_on=list(spec.depends_on) or None,
-        description=describe(spec),
-        meta={"name": spec.kind.name, "project": spec.project, "trace_id": spec.trace_id or spec.id},
+@lru_cache(maxsize=1024)
+def shared_fields(kind: JobKind, project: str) -> tuple[Any, ...]:
+    """The hash fields that all jobs of a kind and project have in common, as RQ names them: name, value, …"""
+    retries = ("retries_left", kind.retries, "number_of_retries", 0) if kind.retries else ()
+    return (
+        *("timeout", kind.timeout_seconds, "result_ttl", kind.result_ttl_seconds),
+        *("failure_ttl", kind.failure_ttl_seconds, "meta", dumps({"name": kind.name, "project": project})),
+        *retries,
     )
-    assert isinstance(job, Job)
-    return queue, job
+
+
+def job_fields(spec: JobSpec, keys: Keyring) -> list[Any]:
+    """All hash fields of a job that do not depend on when it is made: for scripts that make jobs by themselves."""
+    own = ["data", _payload(spec, keys), "description", describe(spec), *shared_fields(spec.kind, spec.project)]
+    return [*own, "meta", meta(spec)] if spec.trace_id else own
+
+
+def meta(spec: JobSpec) -> str:
+    """RQ's `meta` of a job that belongs to a trace begun elsewhere."""
+    return dumps({"name": spec.kind.name, "project": spec.project, "trace_id": spec.trace_id})
 
 
 def describe(spec: JobSpec) -> str:
     """The call as people read it, long values cut."""
-    shown = ", ".join(f"{name}={_cut(value)}" for name, value in spec.args.items())
+    shown = ", ".join([f"{name}={_cut(value)}" for name, value in spec.args.items()])
     return f"{spec.kind.name}({shown})"
 
 
 def _cut(value: Any) -> str:
+    if isinstance(value, str) and len(value) > 60:
+        value = value[:60]  # a long document is not written out to be cut
     text = repr(value) if not isinstance(value, list | dict) or len(value) < 4 else f"<{len(value)} items>"
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def _payload(spec: JobSpec, keys: Keyring) -> dict[str, Any]:
+def _due(spec: JobSpec) -> str:
+    if spec.run_at is not None:
+        return f"{spec.run_at:.6f}"
+    return f"+{spec.delay_seconds:.6f}" if spec.delay_seconds is not None else ""
+
+
+def _payload(spec: JobSpec, keys: Keyring) -> str:
+    """RQ's `data` of a job: its function's path and, as the one argument, its envelope."""
     try:
-        envelope = seal(spec, keys)
-        size = len(json.dumps(envelope, allow_nan=False))
+        payload = f'["{spec.kind.path}",null,[{seal(spec, keys)}],{{}}]'
     except (TypeError, ValueError) as error:
         raise InvalidArguments(f"{spec.kind.name}: the arguments are not JSON: {error}") from None
-    if size > PAYLOAD_LIMIT:
+    if len(payload) > PAYLOAD_LIMIT:
         raise InvalidArguments(
-            f"{spec.kind.name}: {size:,} bytes of arguments; at most {PAYLOAD_LIMIT:,} travel in a job"
+            f"{spec.kind.name}: {len(payload):,} bytes of arguments; at most {PAYLOAD_LIMIT:,} travel in a job"
         )
-    return envelope
+    return payload

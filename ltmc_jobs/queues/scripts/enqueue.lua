@@ -1,0 +1,43 @@
+-- Enqueue jobs: each once, however often this is sent.
+-- ARGV: the number of groups; per group its queue and the hash fields that its jobs share (count, then name, value …);
+-- then per job: group, id, data, description, delay or due time ('' | '+seconds' | seconds), parents ('' | 'id id'),
+-- waiter ('' | channel), meta ('' | JSON).
+-- Answer: per job 1 (made now, or by the same command sent before) or 0 (was there already).
+
+local groups, at = {}, 2
+for g = 1, tonumber(ARGV[1]) do
+  local queue, count = ARGV[at], tonumber(ARGV[at + 1])
+  local shared = {}
+  for i = 1, count do shared[i] = ARGV[at + 1 + i] end
+  groups[g] = {queue = queue, shared = shared, pushed = 0}
+  call('SADD', NAMES_OF_QUEUES, QUEUE .. queue)
+  at = at + 2 + count
+end
+
+local made, seen = {}, {}
+while at <= #ARGV do
+  local group, id, data = groups[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 2]
+  local due, parents, waiter, meta = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
+  local known = seen[id] and '' or call('HGET', JOB .. id, 'data')
+  seen[id] = true
+  if known then
+    -- The envelope holds the moment of signing, so equal data is the same command sent again.
+    made[#made + 1] = known == data and 1 or 0
+  else
+    local fields = {'data', data, 'description', ARGV[at + 3]}
+    if meta ~= '' then fields[#fields + 1] = 'meta'; fields[#fields + 1] = meta end
+    if waiter ~= '' then fields[#fields + 1] = 'ltmc_waiters'; fields[#fields + 1] = waiter end
+    for i = 1, #group.shared do fields[#fields + 1] = group.shared[i] end
+    local ids = {}
+    for parent in string.gmatch(parents, '%S+') do ids[#ids + 1] = parent end
+    local when = nil
+    if due ~= '' then when = (string.sub(due, 1, 1) == '+') and NOW + tonumber(due) or tonumber(due) end
+    if new_job(id, group.queue, fields, ids, when) == 'queued' then group.pushed = group.pushed + 1 end
+    made[#made + 1] = 1
+  end
+  at = at + 8
+end
+for _, group in ipairs(groups) do
+  if group.pushed > 0 then wake(group.queue, group.pushed) end
+end
+return made

@@ -1,0 +1,21 @@
+-- Write a job's hash and put it where it belongs; used by the scripts that make jobs.
+
+-- `fields`: a flat list of hash fields. `parents`: ids. `at`: due time in seconds, or nil.
+local function new_job(id, queue, fields, parents, at, at_front)
+  local key, status = JOB .. id, 'queued'
+  for _, parent in ipairs(parents) do
+    call('SADD', 'rq:job::' .. id .. ':dependencies', parent)
+    call('SADD', JOB .. parent .. ':dependents', id)
+  end
+  if at and at > NOW then status = 'scheduled'
+  elseif #parents > 0 and not is_free(id) then status = 'deferred' end
+  local n = #fields
+  fields[n + 1], fields[n + 2], fields[n + 3], fields[n + 4] = 'created_at', NOW_TEXT, 'status', status
+  fields[n + 5], fields[n + 6] = 'origin', queue
+  if status == 'queued' then fields[n + 7], fields[n + 8] = 'enqueued_at', NOW_TEXT end
+  call('HSET', key, unpack(fields))
+  if status == 'scheduled' then call('ZADD', 'rq:scheduled:' .. queue, score(at), id)
+  elseif status == 'deferred' then call('ZADD', 'rq:deferred:' .. queue, score(NOW), id)
+  else call(at_front and 'LPUSH' or 'RPUSH', QUEUE .. queue, id) end
+  return status
+end
