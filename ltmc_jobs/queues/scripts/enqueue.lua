@@ -25,9 +25,9 @@ while at <= #ARGV do
     made[#made + 1] = known == data and 1 or 0
   else
     local fields = {'data', data, 'description', ARGV[at + 3]}
+    for i = 1, #group.shared do fields[i + 4] = group.shared[i] end
     if meta ~= '' then fields[#fields + 1] = 'meta'; fields[#fields + 1] = meta end
     if waiter ~= '' then fields[#fields + 1] = 'ltmc_waiters'; fields[#fields + 1] = waiter end
-    for i = 1, #group.shared do fields[#fields + 1] = group.shared[i] end
     local ids = {}
     for parent in string.gmatch(parents, '%S+') do ids[#ids + 1] = parent end
     local when = nil

@@ -9,6 +9,11 @@ local function new_job(id, queue, fields, parents, at, at_front)
   end
   if at and at > NOW then status = 'scheduled'
   elseif #parents > 0 and not is_free(id) then status = 'deferred' end
+  if #parents > 0 then
+    local m = #fields
+    fields[m + 1], fields[m + 2], fields[m + 3] = 'dependency_id', parents[1], 'dependency_ids'
+    fields[m + 4] = cjson.encode(parents)
+  end
   local n = #fields
   fields[n + 1], fields[n + 2], fields[n + 3], fields[n + 4] = 'created_at', NOW_TEXT, 'status', status
   fields[n + 5], fields[n + 6] = 'origin', queue

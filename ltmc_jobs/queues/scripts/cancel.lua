@@ -1,0 +1,29 @@
+-- Cancel a job. ARGV: job, seconds that it is kept for.
+-- Answer: 'missing', 'canceled' (it will never run), 'stopping' (it runs, and is being stopped), or how it has ended.
+
+local id = ARGV[1]
+local f = call('HMGET', JOB .. id, 'status', 'origin', 'worker_name', 'ltmc_waiters', 'data')
+local status, queue = f[1], f[2]
+if not f[5] then return 'missing' end
+if status == 'started' then
+  call('HSET', JOB .. id, 'ltmc_cancel', 1)
+  if f[3] and call('ZSCORE', LEASES, f[3]) then
+    call('RPUSH', WAKE .. f[3], 'c' .. id)
+    call('EXPIRE', WAKE .. f[3], 60)
+  elseif f[3] then
+    call('PUBLISH', 'rq:pubsub:' .. f[3], cjson.encode({command = 'stop-job', job_id = id}))  -- a stock worker
+  end
+  return 'stopping'
+end
+if status ~= 'queued' and status ~= 'deferred' and status ~= 'scheduled' then return status or 'missing' end
+call('LREM', QUEUE .. queue, 1, id)
+call('ZREM', 'rq:deferred:' .. queue, id)
+call('ZREM', 'rq:scheduled:' .. queue, id)
+call('HSET', JOB .. id, 'status', 'canceled', 'ended_at', NOW_TEXT)
+call('HDEL', JOB .. id, 'ltmc_waiters')
+call('EXPIRE', JOB .. id, ARGV[2])
+call('ZADD', 'rq:canceled:' .. queue, score(NOW), id)
+call('XADD', RESULTS .. id, 'MAXLEN', 10, '*', 'type', '3', 'worker_name', '')
+call('EXPIRE', RESULTS .. id, ARGV[2])
+tell(f[4], id, 'canceled')
+return 'canceled'

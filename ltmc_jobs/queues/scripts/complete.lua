@@ -1,0 +1,131 @@
+-- How a job's run ends; all in one step, fenced: whoever no longer holds the job changes nothing.
+
+local CANCELLED = '{"code": "job_cancelled", "message": "The job was cancelled.", "retry": false}'
+local TYPE = {done = '1', failed = '2', stopped = '3', retried = '4', exhausted = '5'}  -- RQ's result types
+
+local function free_dependents(id)
+  local key = JOB .. id .. ':dependents'
+  local children = call('SMEMBERS', key)
+  for _, child in ipairs(children) do
+    local queue = call('HGET', JOB .. child, 'origin')
+    if queue and call('ZSCORE', 'rq:deferred:' .. queue, child) and is_free(child) then
+      call('ZREM', 'rq:deferred:' .. queue, child)
+      push(queue, child)
+    end
+  end
+  return #children
+end
+
+local function keep_result(id, kind, worker, run, payload, ttl)
+  local name = kind == 'done' and 'return_value' or 'exc_string'
+  local key, entry = RESULTS .. id, {'type', TYPE[kind], 'worker_name', worker, 'execution_id', run.execution,
+    'execution_started_at', run.started, 'execution_ended_at', run.ended}
+  if payload ~= '' then entry[11], entry[12] = name, payload end
+  call('XADD', key, 'MAXLEN', 10, '*', unpack(entry))
+  if ttl > 0 then call('EXPIRE', key, ttl) else call('PERSIST', key) end
+end
+
+-- Into a registry of what has ended, for as long as it is kept; RQ's -1 means for ever.
+local function file_away(id, job, registry, ttl)
+  if ttl > 0 then
+    call('EXPIRE', JOB .. id, ttl)
+    if job.parents then call('EXPIRE', 'rq:job::' .. id .. ':dependencies', ttl) end
+  end
+  if free_dependents(id) > 0 and ttl > 0 then call('EXPIRE', JOB .. id .. ':dependents', ttl) end
+  call('ZADD', registry .. job.origin, ttl > 0 and score(NOW + ttl) or '-1', id)
+end
+
+local function forget(id)
+  call('DEL', JOB .. id, JOB .. id .. ':dependents', 'rq:job::' .. id .. ':dependencies', RESULTS .. id, OURS .. 'log:' .. id)
+end
+
+local function fail(id, job, worker, run, kind)
+  local status = kind == 'stopped' and 'stopped' or 'failed'
+  call('HSET', JOB .. id, 'status', status, 'ended_at', run.ended_text, 'started_at', run.started_text,
+    'ltmc_error', run.error)
+  call('HDEL', JOB .. id, 'ltmc_waiters', 'ltmc_cancel')
+  keep_result(id, kind, worker, run, run.payload, job.failure_ttl)
+  file_away(id, job, 'rq:failed:', job.failure_ttl)
+  tell(job.waiters, id, status)
+end
+
+local function finish(id, job, worker, run)
+  if job.result_ttl == 0 then
+    call('HSET', JOB .. id, 'status', 'finished')
+    free_dependents(id)
+    tell(job.waiters, id, 'finished', run.payload)
+    return forget(id)
+  end
+  call('HSET', JOB .. id, 'status', 'finished', 'ended_at', run.ended_text, 'started_at', run.started_text)
+  if job.waiters then call('HDEL', JOB .. id, 'ltmc_waiters') end
+  keep_result(id, 'done', worker, run, run.payload, job.result_ttl)
+  file_away(id, job, 'rq:finished:', job.result_ttl)
+  tell(job.waiters, id, 'finished', run.payload)
+end
+
+-- Again after `delay` seconds, if the job has retries left; else it has failed.
+local function retry(id, job, worker, run)
+  local left = tonumber(job.retries_left or '0')
+  if left <= 0 then return fail(id, job, worker, run, 'failed') end
+  call('HSET', JOB .. id, 'retries_left', left - 1, 'ltmc_error', run.error, 'ended_at', run.ended_text)
+  call('HINCRBY', JOB .. id, 'number_of_retries', 1)
+  keep_result(id, 'retried', worker, run, run.payload, job.failure_ttl)
+  if run.delay > 0 then
+    call('HSET', JOB .. id, 'status', 'scheduled')
+    call('ZADD', 'rq:scheduled:' .. job.origin, score(NOW + run.delay), id)
+  else push(job.origin, id) end
+end
+
+-- Let go of a job that one worker holds; false when it no longer holds it.
+local function let_go(worker, id, execution, queue)
+  local member = id .. ':' .. execution
+  call('SREM', HELD .. worker, member)
+  if call('ZREM', WIP .. queue, member) == 0 then return false end
+  call('DEL', 'rq:execution:' .. member, 'rq:executions:' .. id)
+  return true
+end
+
+local function job_of(id)
+  local f = call('HMGET', JOB .. id, 'origin', 'result_ttl', 'failure_ttl', 'retries_left', 'ltmc_waiters', 'ltmc_cancel',
+    'dependency_ids')
+  return {
+    origin = f[1], result_ttl = tonumber(f[2] or '500'), failure_ttl = tonumber(f[3] or '31536000'),
+    retries_left = f[4], waiters = f[5], cancelled = f[6], parents = f[7],
+  }
+end
+
+-- The ends of a run: done, failed (with retries: again later), final (never again), stopped, back (not begun: to the
+-- front, and no attempt), again (begun and interrupted: to the front), suspect (it may have killed the process that it
+-- shared: next time in one of its own), crashed (its own process died).
+local function complete(worker, id, run, control, crash_limit)
+  local job = job_of(id)
+  if not job.origin or not let_go(worker, id, run.execution, job.origin) then return false end
+  if control then
+    for field in pairs(control) do
+      local func = string.match(field, '^limit:func:(.*)')
+      if func then leave_function(func, id .. ':' .. run.execution) end
+    end
+  end
+  local outcome = run.outcome
+  if outcome == 'done' then finish(id, job, worker, run)
+  elseif job.cancelled and outcome ~= 'final' then
+    run.error = CANCELLED
+    fail(id, job, worker, run, 'stopped')
+  elseif outcome == 'failed' then retry(id, job, worker, run)
+  elseif outcome == 'final' then fail(id, job, worker, run, 'failed')
+  elseif outcome == 'stopped' then fail(id, job, worker, run, 'stopped')
+  elseif outcome == 'crashed' then
+    if call('HINCRBY', JOB .. id, 'ltmc_crashes', 1) >= crash_limit then fail(id, job, worker, run, 'failed')
+    else
+      call('HSET', JOB .. id, 'ltmc_error', run.error)
+      push(job.origin, id)
+    end
+  elseif outcome == 'suspect' then
+    call('HSET', JOB .. id, 'ltmc_suspect', 1)
+    push(job.origin, id)
+  else
+    if outcome == 'back' then call('HINCRBY', JOB .. id, 'ltmc_attempts', -1) end
+    push(job.origin, id, true)
+  end
+  return true
+end

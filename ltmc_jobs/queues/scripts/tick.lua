@@ -1,0 +1,171 @@
+-- A worker's tick: end what it has done, then claim what it has room for, over any number of queues, in one step.
+-- ARGV: worker, its tag (in the ids of its executions), sequence number, seconds of lease, crash limit, free slots,
+-- prefetch, starved seconds (0: do not look), number of queues, queues, then per run: job, execution, outcome, payload,
+-- error, delay, started, ended (seconds, then as text).
+-- Answer: server time, when to come again for a rate ('' if not), refused runs, then per claimed job: id, execution,
+-- queue, data, timeout, attempts, whether it is to run in a process of its own, whether it carries what is not signed.
+-- Sent twice under one number, it ends nothing twice and answers with the same jobs.
+
+local worker, number, lease, crash_limit = ARGV[1], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local free, prefetch, starved = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local queues = {}
+for i = 1, tonumber(ARGV[9]) do queues[i] = ARGV[9 + i] end
+local runs_at = 10 + #queues
+local key, held = WORKER .. worker, HELD .. worker
+local prefix = ARGV[2] .. '-' .. number .. '-'  -- of the executions of this tick
+
+local kept = call('HMGET', key, 'ltmc_number', 'ltmc_refused', 'ltmc_idle')
+local again = kept[1] == number
+local control = controls()
+call('ZADD', LEASES, score(NOW + lease), worker)
+
+local refused, done, failed, worked = {}, 0, 0, 0
+if again then
+  if kept[2] and kept[2] ~= '' then refused = cjson.decode(kept[2]) end
+else
+  for i = runs_at, #ARGV, 10 do
+    local run = {
+      execution = ARGV[i + 1], outcome = ARGV[i + 2], payload = ARGV[i + 3], error = ARGV[i + 4],
+      delay = tonumber(ARGV[i + 5]), started = ARGV[i + 6], ended = ARGV[i + 7],
+      started_text = ARGV[i + 8], ended_text = ARGV[i + 9],
+    }
+    if complete(worker, ARGV[i], run, control, crash_limit) then
+      if run.outcome == 'done' then done = done + 1 elseif run.outcome ~= 'back' then failed = failed + 1 end
+      worked = worked + tonumber(run.ended) - tonumber(run.started)
+    else refused[#refused + 1] = ARGV[i] .. ':' .. ARGV[i + 1] end
+  end
+end
+
+local claimed, members, soonest = {}, {}, nil
+
+local function answer(id, execution, queue, f)
+  local unsigned = f[5] and f[5] ~= '' or f[6] and f[6] ~= '' or f[7] and f[7] ~= '' or f[8] and f[8] ~= ''
+  local alone = f[4] and f[4] ~= '0' or f[11]
+  local n = #claimed
+  claimed[n + 1], claimed[n + 2], claimed[n + 3], claimed[n + 4] = id, execution, queue, f[1]
+  claimed[n + 5], claimed[n + 6], claimed[n + 7] = f[2] or '', tostring(f[3] or '1'), alone and '1' or ''
+  claimed[n + 8] = unsigned and '1' or ''
+end
+
+local FIELDS = {'data', 'timeout', 'ltmc_attempts', 'ltmc_crashes', 'success_callback_name', 'failure_callback_name',
+  'stopped_callback_name', 'webhooks', 'status', 'meta', 'ltmc_suspect'}
+
+local function start(queue, id, f)
+  local execution = prefix .. #members
+  local member = id .. ':' .. execution
+  if control and control.has_functions then
+    local named, meta = pcall(cjson.decode, f[10] or '')
+    local func = named and type(meta) == 'table' and meta.name
+    local limit = func and limit_of(control, 'func:' .. func)
+    if limit and not admit(id, queue, func, limit, member) then return false end
+  end
+  local timeout = tonumber(f[2] or '') or 180
+  -- Further out than any reader's wrong clock: RQ's own cleaners must not see it end before our lease does.
+  local life = math.max(timeout, 0) + 86400
+  local attempts = tonumber(f[3] or '0') + 1
+  f[3] = attempts
+  call('HSET', JOB .. id, 'status', 'started', 'started_at', NOW_TEXT, 'last_heartbeat', NOW_TEXT,
+    'worker_name', worker, 'ltmc_attempts', attempts)
+  call('PERSIST', JOB .. id)
+  call('ZADD', WIP .. queue, score(NOW + life), member)
+  call('HSET', 'rq:execution:' .. member, 'id', execution, 'created_at', score(NOW), 'last_heartbeat', score(NOW),
+    'worker_name', worker)
+  call('EXPIRE', 'rq:execution:' .. member, life)
+  call('ZADD', 'rq:executions:' .. id, score(NOW + life), execution)
+  call('EXPIRE', 'rq:executions:' .. id, life)
+  members[#members + 1] = member
+  answer(id, execution, queue, f)
+  return true
+end
+
+-- Claim up to so many jobs of a queue; how many.
+local function claim(queue, wanted)
+  if wanted <= 0 or control and control['pause:' .. queue] then return 0 end
+  local limit = limit_of(control, 'queue:' .. queue)
+  if limit then
+    if limit.at_once > 0 then wanted = math.min(wanted, limit.at_once - call('ZCARD', WIP .. queue)) end
+    if wanted > 0 then wanted = math.min(wanted, call('LLEN', QUEUE .. queue)) end
+    if wanted <= 0 then return 0 end
+    local taken, later = take_rate('queue:' .. queue, limit, wanted)
+    if taken < wanted then soonest = math.min(soonest or later, later) end
+    wanted = taken
+  end
+  local got = 0
+  while got < wanted do
+    local ids = call('LPOP', QUEUE .. queue, wanted - got)
+    if not ids then break end
+    for _, id in ipairs(ids) do
+      local f = call('HMGET', JOB .. id, unpack(FIELDS))
+      -- What has expired, was cancelled, or runs already is not run: its id was left behind.
+      if f[1] and (f[9] == 'queued' or not f[9]) then
+        if start(queue, id, f) then got = got + 1 end
+      end
+    end
+  end
+  if limit and got < wanted then untake_rate('queue:' .. queue, limit, wanted - got) end
+  return got
+end
+
+local function rescue_starved()
+  local rescued = 0
+  for i = 2, #queues do
+    local head = call('LINDEX', QUEUE .. queues[i], 0)
+    local since = head and call('HGET', JOB .. head, 'enqueued_at')
+    if since and since < iso(math.floor(NOW - starved), 0) and free > rescued then
+      rescued = rescued + claim(queues[i], 1)
+    end
+  end
+  return rescued
+end
+
+if again then
+  -- The answer was lost: the jobs of this number are still held.
+  for _, member in ipairs(call('SMEMBERS', held)) do
+    local id, execution = string.match(member, '^(.-):(.*)$')
+    if string.sub(execution, 1, #prefix) == prefix then
+      local queue = call('HGET', JOB .. id, 'origin')
+      local f = call('HMGET', JOB .. id, unpack(FIELDS))
+      if queue and f[1] then
+        answer(id, execution, queue, f)
+      end
+    end
+  end
+elseif free > 0 and call('EXISTS', 'rq:suspended') == 0 then
+  if control then
+    for field in pairs(control) do
+      if string.sub(field, 1, 11) == 'limit:func:' then control.has_functions = true end
+    end
+  end
+  if starved > 0 then free = free - rescue_starved() end
+  for _, queue in ipairs(queues) do
+    free = free - claim(queue, free)
+  end
+  for _, queue in ipairs(queues) do
+    -- More than it can start now only where nobody else waits for work.
+    if free == 0 and prefetch > 0 and call('SCARD', IDLE .. queue) == 0 then
+      prefetch = prefetch - claim(queue, prefetch)
+    end
+  end
+  if #members > 0 then call('SADD', held, unpack(members)) end
+end
+
+local idle = not again and free > 0
+if idle then
+  for _, queue in ipairs(queues) do call('SADD', IDLE .. queue, worker) end
+elseif kept[3] == '1' then
+  for _, queue in ipairs(queues) do call('SREM', IDLE .. queue, worker) end
+end
+for _, queue in ipairs(queues) do
+  if not idle and call('LLEN', QUEUE .. queue) > 0 then wake(queue, 1) end
+end
+
+local state = (#members > 0 or not idle) and 'busy' or 'idle'
+call('HSET', key, 'ltmc_number', number, 'ltmc_refused', #refused > 0 and cjson.encode(refused) or '',
+  'ltmc_idle', idle and '1' or '', 'state', state, 'last_heartbeat', NOW_TEXT)
+if #members > 0 then call('HSET', key, 'current_job', string.match(members[1], '^[^:]*'))
+elseif idle then call('HDEL', key, 'current_job') end
+if done > 0 then call('HINCRBY', key, 'successful_job_count', done) end
+if failed > 0 then call('HINCRBY', key, 'failed_job_count', failed) end
+if worked > 0 then call('HINCRBYFLOAT', key, 'total_working_time', score(worked)) end
+
+return {score(NOW), soonest and score(soonest) or '', refused, claimed}
