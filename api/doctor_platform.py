@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -21,13 +20,12 @@ from ltmc_jobs import keys
 from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.orchestration.heartbeats import Heartbeats
 from ltmc_jobs.orchestration.installation import Installation
+from ltmc_jobs.queues import fitness
 from ltmc_jobs.queues.envelope import KEY_FILE
 from ltmc_jobs.registry import Queue
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import checked_address
 
-OLDEST_REDIS = (6, 2)
-CLOCK_SECONDS = 2.0
 CURES = {
     "database": "check the disk and the rights of DB_PATH; the workers' log says more",
     "vector_store": "restart the workers: the index is made anew from the records; the workers' log says more",
@@ -37,7 +35,7 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the AP
 
 
 def look_at_redis(patient: Patient) -> Iterator[Finding]:
-    """Whether Redis answers, and is set up as a queue needs it."""
+    """Whether Redis answers."""
     settings = patient.settings
     try:
         address = checked_address(settings)
@@ -56,40 +54,20 @@ def look_at_redis(patient: Patient) -> Iterator[Finding]:
         )
     else:
         yield fine(f"Redis: {settings.redis_shown()} answers")
-        yield from _redis_settings(patient.redis, patient.is_remote)
 
 
-def _redis_settings(connection: redis.Redis, own: bool) -> Iterator[Finding]:
-    info: Any = connection.info()
-    version = str(info.get("redis_version", "0"))
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
-        yield problem(f"Redis {version} is too old", "use Redis 6.2 or later, or Valkey")
-    if info.get("redis_mode") == "cluster" or info.get("cluster_enabled"):
-        yield problem("Redis is a cluster, which RQ cannot use", "give the platform a single server")
-    if info.get("role") != "master":
-        yield problem("Redis is a read-only replica", "set REDIS_URL to its primary")
-    policy = info.get("maxmemory_policy")
-    if policy != "noeviction":
-        cure = "CONFIG SET maxmemory-policy noeviction (and in redis.conf): any other loses jobs when memory is short"
-        yield problem(f"Redis evicts keys (maxmemory-policy {policy})", cure)
-    if not info.get("aof_enabled"):
-        yield (note if own else problem)(
-            "Redis keeps no append-only file: a crash of it loses queued jobs",
-            "CONFIG SET appendonly yes (and in redis.conf)",
-        )
-    if info.get("maxmemory") and info["used_memory"] > 0.9 * info["maxmemory"]:
-        yield problem("Redis has used more than 90 % of its memory", "raise maxmemory, or wait for empty queues")
-
-
-def look_at_clock(patient: Patient) -> Iterator[Finding]:
-    """This machine's clock against the server's."""
+def look_at_fitness(patient: Patient) -> Iterator[Finding]:
+    """Whether Redis is set up as a queue needs it."""
     if patient.redis is None:
         return
-    before = time.time()
-    seconds, microseconds = patient.redis.time()
-    offset = float(seconds) + float(microseconds) / 1e6 - (before + time.time()) / 2
-    told = f"clock: {abs(offset):.1f} s from the server's"
-    yield fine(told) if abs(offset) <= CLOCK_SECONDS else problem(told, "switch time synchronisation (NTP) on, on both")
+    found = fitness.findings(patient.redis)
+    for fault in found:
+        # Here even an eviction that the user allows is a problem. What only costs memory makes nothing suffer.
+        serious = fault.severity != "note" and fault.name != "sizes"
+        yield (problem if serious else note)(f"{fault.what}: {fault.why}", fault.cure)
+    if not any(fault.name == "clock" for fault in found):
+        offset, _ = fitness.clock_offset_seconds(patient.redis)
+        yield fine(f"clock: {abs(offset):.1f} s from the server's")
 
 
 def look_at_installation(patient: Patient) -> Iterator[Finding]:
@@ -132,7 +110,8 @@ def look_at_api(patient: Patient) -> Iterator[Finding]:
         )
     )
     for name, part in patient.health.get("components", {}).items():
-        if part.get("status") not in ("healthy", "disabled"):
+        # A degraded Redis is unfit for a queue: that was told at length.
+        if part.get("status") not in ("healthy", "disabled") and (name, part.get("status")) != ("redis", "degraded"):
             yield problem(f"{name}: {part.get('status')}: {part.get('error', '')}", CURES.get(name, START))
 
 

@@ -17,6 +17,7 @@ from redis.retry import Retry
 from ltmc_jobs import keys
 from ltmc_jobs.orchestration.agent_registry import AgentRegistry
 from ltmc_jobs.orchestration.heartbeats import Heartbeats
+from ltmc_jobs.queues import fitness
 from ltmc_jobs.queues.reach import refusal
 from ltmc_jobs.registry import Queue
 from ltmc_jobs.settings import Settings
@@ -38,6 +39,7 @@ class Health:
         self._looking: asyncio.Future[dict[str, Any]] | None = None
         self._thread = ThreadPoolExecutor(1, "health")  # the pool that everyone shares may be full of waiters
         self._connection: Redis | None = None
+        self._faults: tuple[float, list[fitness.Finding]] = (-PROBE_AGE_SECONDS, [])
 
     async def look(self) -> dict[str, Any]:
         """`status` is healthy, degraded (calls are taken, some will suffer) or unhealthy (no call can be taken)."""
@@ -71,7 +73,7 @@ class Health:
             return _failed(f"Redis {refusal(error) or 'refuses what it is asked'}"), {}
         except (redis.RedisError, OSError, TimeoutError):
             return _failed("Redis does not answer"), {}
-        return {"status": "healthy", "latency_ms": state["latency_ms"], "checked_at": _shown(state["at"])}, state
+        return _fit(state) | {"latency_ms": state["latency_ms"], "checked_at": _shown(state["at"])}, state
 
     def _read(self) -> dict[str, Any]:
         if self._connection is None:
@@ -89,7 +91,15 @@ class Health:
             "now": seconds,
             "live": Heartbeats(self._connection).live([queue.value for queue in Queue]),
             "agents": AgentRegistry(self._connection).active(),
+            "faults": self._find_faults(self._connection),
         }
+
+    def _find_faults(self, connection: Redis) -> list[fitness.Finding]:
+        looked, faults = self._faults
+        if time.monotonic() - looked >= PROBE_AGE_SECONDS:
+            faults = fitness.findings(connection)
+            self._faults = (time.monotonic(), faults)
+        return faults
 
 
 def probe_of(connection: Redis) -> dict[str, Any] | None:
@@ -108,6 +118,14 @@ def brief(found: dict[str, Any]) -> dict[str, Any]:
     return {"status": found["status"], "timestamp": found["timestamp"]}
 
 
+def _fit(state: dict[str, Any]) -> dict[str, Any]:
+    """Redis as it answers: degraded where it may lose jobs unasked, even if the user allows it."""
+    told = {"warnings": [str(fault) for fault in state["faults"] if fault.severity != "note"]}
+    unfit = [fault.what for fault in state["faults"] if fault.severity == "refuse"]
+    shown = {"status": "degraded", "error": "; ".join(unfit)} if unfit else {"status": "healthy"}
+    return shown | (told if told["warnings"] else {})
+
+
 def _failed(reason: str) -> dict[str, Any]:
     return {"status": "unhealthy", "error": reason, "checked_at": _shown(time.time())}
 
@@ -116,10 +134,10 @@ def _status(components: dict[str, dict[str, Any]], live: dict[str, int]) -> str:
     reached = components["redis"]["status"]
     if reached == "disabled":  # by the user's own setting: no fault, but little is served
         return "degraded"
-    if reached != "healthy":
+    if reached == "unhealthy":
         return "unhealthy"
-    stores_fine = all(components[name]["status"] == "healthy" for name in STORES)
-    return "healthy" if stores_fine and all(live.get(queue.value) for queue in Queue) else "degraded"
+    fine = all(components[name]["status"] == "healthy" for name in ("redis", *STORES))
+    return "healthy" if fine and all(live.get(queue.value) for queue in Queue) else "degraded"
 
 
 def _stores(state: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -75,6 +75,11 @@ class Settings(_Home):
         validation_alias="LTMC_REDIS_INSECURE",
         description="Allow a Redis beyond loopback without credentials (isolated networks only)",
     )
+    allow_eviction: bool = Field(
+        False,
+        validation_alias="LTMC_ALLOW_EVICTION",
+        description="Start on a Redis that evicts keys nevertheless; jobs may be lost",
+    )
 
     # The front end
     http_host: str = Field("localhost", validation_alias="HTTP_HOST", description="Address the API binds")

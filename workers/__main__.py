@@ -168,12 +168,14 @@ def _check_keys(settings: Settings) -> None:
 
 def _with_redis() -> Settings:
     """Settings whose Redis may be used, and answers."""
+    from ltmc_jobs.queues.fitness import require_fit
     from ltmc_jobs.shared import checked_address
     from workers.server import ping
 
     settings = Settings.load()
     checked_address(settings)
     ping(settings)
+    require_fit(settings, lambda line: click.echo(line, err=True))
     return settings
 
 

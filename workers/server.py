@@ -17,11 +17,11 @@ import psutil
 
 from ltmc_jobs.errors import Misconfigured, QueueUnavailable
 from ltmc_jobs.private_files import make_private, make_secret, open_log, own, write_private
+from ltmc_jobs.queues.fitness import COMPACT, OLDEST
 from ltmc_jobs.settings import Settings
 from workers import ports, processes
 from workers.guard import Guard
 
-OLDEST = (6, 2)
 LOOPBACK = "127.0.0.1"
 
 
@@ -146,7 +146,7 @@ class EmbeddedServer:
             "appendfsync": "everysec",
             "save": '""',
             "maxmemory-policy": "noeviction",
-            "stream-node-max-bytes": "512",
+            **{name: str(value) for name, value in COMPACT.items()},
             "daemonize": "no",
             "set-proc-title": "no",  # keeps our configuration on its command line, by which _orphan knows it
         }

@@ -19,6 +19,7 @@ import psutil
 from ltmc_jobs.errors import LtmcError, Misconfigured
 from ltmc_jobs.private_files import make_private, own
 from ltmc_jobs.queues.envelope import Keyring
+from ltmc_jobs.queues.fitness import require_fit
 from ltmc_jobs.settings import Settings
 from workers import health, ports, processes
 from workers.child import Child, launch, rotate
@@ -101,6 +102,7 @@ class Supervisor:
 
             checked_address(self.settings)
             ping(self.settings)
+            require_fit(self.settings, self.say)
             return
         self._server = EmbeddedServer(self.settings, self._guard)
         self._server.start()

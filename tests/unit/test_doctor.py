@@ -41,7 +41,7 @@ def problems(findings: Iterator[Finding]) -> list[Finding]:
 
 def test_d09_a_sound_redis_is_no_problem(patient: Patient) -> None:
     assert problems(doctor_platform.look_at_redis(patient)) == []
-    assert problems(doctor_platform.look_at_clock(patient)) == []
+    assert problems(doctor_platform.look_at_fitness(patient)) == []
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,8 @@ def test_d09_an_unfit_redis_is_told(patient: Patient, option: str, sound: str, u
     with redis.Redis.from_url(patient.settings.redis_address()) as connection:
         connection.config_set(option, unsound)
         try:
-            found = problems(doctor_platform.look_at_redis(patient))
+            assert problems(doctor_platform.look_at_redis(patient)) == []
+            found = problems(doctor_platform.look_at_fitness(patient))
         finally:
             connection.config_set(option, sound)
     assert [told in finding.what for finding in found] == [True]

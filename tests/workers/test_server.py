@@ -49,7 +49,8 @@ def test_it_is_configured_for_a_queue(redis_server: EmbeddedServer) -> None:
         options = client.config_get("*")
     assert options["maxmemory-policy"] == "noeviction"
     assert (options["appendonly"], options["appendfsync"], options["save"]) == ("yes", "everysec", "")
-    assert options["stream-node-max-bytes"] == "512"
+    assert options["stream-node-max-bytes"] == "256"
+    assert (options["hash-max-listpack-value"], options["hash-max-listpack-entries"]) == ("2048", "128")
 
 
 def test_it_listens_on_loopback_alone(redis_server: EmbeddedServer) -> None:
