@@ -1,0 +1,165 @@
+"""`python -m workers.isolated`: the child of an IsolatedProcess. Reads a job, runs it, answers, and waits for the next.
+
+It trusts nobody: every envelope is verified here again. It ends when its starter does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+import psutil
+import structlog
+
+import ltmc_jobs.jobs
+import ltmc_jobs.tools  # importing these two declares what may run
+from ltmc_jobs import logs
+from ltmc_jobs.errors import JobFailed, LtmcError
+from ltmc_jobs.queues.envelope import Keyring, unseal
+from ltmc_jobs.queues.frames import Frames, encode
+from ltmc_jobs.services import Services
+from ltmc_jobs.settings import Settings
+from ltmc_jobs.shared import Shared
+from workers.executor import Executor
+
+assert ltmc_jobs.jobs
+assert ltmc_jobs.tools
+
+log = structlog.get_logger("ltmc.isolated")
+
+
+class Running:
+    """The JobContext of the job that runs; what it says goes to the starter at once."""
+
+    def __init__(self, frames: Frames, request: dict[str, Any]) -> None:
+        self._frames = frames
+        self._sending = threading.Lock()  # the job may have threads of its own
+        self.job_id = str(request["job_id"])
+        self.attempt = int(request["attempt"])
+        self.deadline = time.monotonic() + float(request["timeout_seconds"])
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        self._tell({"progress": {"done": done, "total": total, "message": message}})
+
+    def log(self, line: str) -> None:
+        self._tell({"log": line})
+
+    def cancelled(self) -> bool:
+        """Never seen true: a cancelled job's process is killed."""
+        return False
+
+    def close(self) -> None:
+        """The job has ended: a thread that it left behind is not heard any more."""
+        with self._sending:
+            self._frames = None  # type: ignore[assignment]
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        frame = encode(message)
+        with self._sending:
+            if self._frames is not None:
+                self._frames.send_encoded(frame)
+
+
+class Child:
+    """Runs the jobs that come in over a socket, one after the other."""
+
+    def __init__(self, settings: Settings, frames: Frames) -> None:
+        self._settings = settings
+        self._frames = frames
+        self._keys = Keyring.load(settings)
+
+    @cached_property
+    def _services(self) -> Services:
+        return Services.open(Shared.open(self._settings))
+
+    @cached_property
+    def _executor(self) -> Executor:
+        return Executor(self._services)
+
+    def serve(self) -> None:
+        """Until the starter closes its end."""
+        self._frames.send({"ready": True, "rss": resident_bytes()})
+        while (request := self._frames.receive()) is not None:
+            running = Running(self._frames, request)
+            answer = self._answer(request, running)
+            running.close()
+            self._frames.send_encoded(answer)
+
+    def close(self) -> None:
+        if "_services" in self.__dict__:
+            self._services.close()
+
+    def _answer(self, request: dict[str, Any], running: Running) -> bytes:
+        try:
+            call = unseal(request["envelope"], running.job_id, self._keys)
+            result = self._executor.run(call, running)
+            return encode({"ok": result, "rss": resident_bytes()})
+        except LtmcError as error:
+            return encode({"error": error.as_dict(), "trace": traceback.format_exc(), "rss": resident_bytes()})
+        except BaseException as error:  # SystemExit too: a job that calls it has failed, and this process goes on
+            log.error("job failed", job_id=running.job_id, exc_info=error)
+            told = JobFailed("the job failed; its id leads to the cause in the workers' log", id=running.job_id)
+            return encode({"error": told.as_dict(), "trace": traceback.format_exc(), "rss": resident_bytes()})
+
+
+def resident_bytes() -> int:
+    """How much memory this process holds."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def end_with_starter(life: int) -> None:
+    """Die as soon as nobody holds the other end of this pipe, even in native code that keeps Python's lock."""
+    os.set_inheritable(life, False)
+    with suppress(OSError):  # the kernel sends SIGIO, which kills; where pipes cannot do that, the thread has to do
+        signal.signal(signal.SIGIO, signal.SIG_DFL)
+        fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
+    threading.Thread(target=_watch, args=(life,), daemon=True, name="life").start()
+
+
+def _watch(life: int) -> None:
+    while os.read(life, 1):
+        pass
+    os._exit(1)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 after the starter closed its end, 2 when a setting is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m workers.isolated")
+    parser.add_argument("--socket", type=int, required=True, help="descriptor of the socket that jobs come by")
+    parser.add_argument("--life", type=int, required=True, help="descriptor of the pipe that ends with the starter")
+    parser.add_argument("--module", action="append", default=[], help="declares further job kinds")
+    given = parser.parse_args(arguments)
+    end_with_starter(given.life)
+    os.set_inheritable(given.socket, False)
+    # A terminal's interrupt, or a stop sent to every process, is the starter's to handle.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    frames = Frames(socket.socket(fileno=given.socket))
+    try:
+        for module in given.module:
+            import_module(module)
+        settings = Settings.load()
+        logs.configure(settings.log_level, process="isolated")
+        child = Child(settings, frames)
+    except LtmcError as error:
+        frames.send({"error": error.as_dict()})
+        return 2
+    with suppress(ConnectionError):
+        child.serve()
+    child.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
