@@ -40,6 +40,11 @@ class JobStatus(StrEnum):
     STOPPED = "stopped"
     CANCELED = "canceled"
 
+    @classmethod
+    def is_end(cls, name: str) -> bool:
+        """Whether a state of this name is one that a job ends in."""
+        return name in (cls.FINISHED, cls.FAILED, cls.STOPPED, cls.CANCELED)
+
     @property
     def is_final(self) -> bool:
         return self in (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
@@ -165,9 +170,9 @@ class JobContext(Protocol):
 class Jobs(Protocol):
     """The seam itself."""
 
-    def enqueue(self, spec: JobSpec) -> JobRef: ...
+    def enqueue(self, spec: JobSpec, *, durable: bool = False) -> JobRef: ...
 
-    def enqueue_many(self, specs: Sequence[JobSpec]) -> list[JobRef]: ...
+    def enqueue_many(self, specs: Sequence[JobSpec], *, durable: bool = False) -> list[JobRef]: ...
 
     def outcome(self, job_id: str, seconds: float) -> Outcome:
         """Wait for a job's end for at most so long; raises NotFound."""
@@ -175,7 +180,7 @@ class Jobs(Protocol):
     def status(self, job_id: str) -> JobInfo: ...
 
     def cancel(self, job_id: str) -> bool:
-        """True if the job will never run."""
+        """True if the job will never run, or is being stopped."""
 
     def list(
         self, *, project: str | None = None, status: JobStatus | None = None, queue: str | None = None, limit: int = 50

@@ -1,4 +1,4 @@
-"""Look into the queues: status, result, list, counts, workers; and the two acts on one job, cancel and retry."""
+"""Look into the queues: status, result, list, counts, workers. Nothing is unpickled, nothing is changed."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ import base64
 import heapq
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from redis import Redis
-from rq.exceptions import InvalidJobOperation, NoSuchJobError
-from rq.job import Job as RqJob
-from rq.registry import FailedJobRegistry
-from rq.results import Result
-from rq.serializers import JSONSerializer
 
-from ltmc_jobs.errors import Conflict, JobFailed, LtmcError, NotFound, from_dict
+from ltmc_jobs import keys
+from ltmc_jobs.errors import JobFailed, LtmcError, NotFound, from_dict
 from ltmc_jobs.queues.contract import JobInfo, JobStatus
-from ltmc_jobs.queues.rq_job import ATTEMPTS, Job
 from ltmc_jobs.registry import Queue
 
 PROJECT_DEPTH = 1000  # RQ's registries know no projects: so many of each are looked at for one
@@ -34,13 +29,20 @@ REGISTRIES = {
 }
 
 
+def job_key(job_id: str) -> str:
+    """RQ's hash of a job."""
+    return f"rq:job:{job_id}"
+
+
 def results_key(job_id: str) -> str:
     """RQ's stream of a job's results."""
     return f"rq:results:{job_id}"
 
 
-def job_info(job_id: str, fields: dict[bytes, bytes], newest: dict[bytes, bytes] | None) -> JobInfo:
-    """What RQ's hash and the newest entry of its result stream say; nothing is unpickled."""
+def job_info(
+    job_id: str, fields: dict[bytes, bytes], newest: dict[bytes, bytes] | None, lines: Sequence[bytes] = ()
+) -> JobInfo:
+    """What RQ's hash, the newest entry of its result stream and the job's log say."""
     text = {_text(name): value for name, value in fields.items()}
     kept = _json(text.get("meta"))
     meta = kept if isinstance(kept, dict) else {}
@@ -56,15 +58,26 @@ def job_info(job_id: str, fields: dict[bytes, bytes], newest: dict[bytes, bytes]
         started_at=_time(text.get("started_at")),
         ended_at=_time(text.get("ended_at")),
         result=return_value(newest) if status == JobStatus.FINISHED else None,
-        error=_error(meta) if status == JobStatus.FAILED else None,
-        attempts=_number(text.get(ATTEMPTS, b"0")),
-        meta={name: value for name, value in meta.items() if name not in ("name", "project", "error")},
+        error=_error(text, meta) if status == JobStatus.FAILED else None,
+        attempts=_number(text.get("ltmc_attempts", b"0")),
+        meta=_told(job_id, text, meta) | ({"log": [_text(line) for line in lines]} if lines else {}),
     )
+
+
+def _told(job_id: str, text: dict[str, bytes], meta: dict[str, Any]) -> dict[str, Any]:
+    """What is known besides: the trace, and what a running job told of itself."""
+    progress = _json(text.get("ltmc_progress"))
+    shown = {name: value for name, value in meta.items() if name not in ("name", "project", "error")}
+    return {"trace_id": job_id} | shown | ({"progress": progress} if progress else {})
 
 
 def return_value(entry: dict[bytes, bytes] | None) -> Any:
     """The JSON result in an entry of a result stream."""
-    encoded = (entry or {}).get(b"return_value")
+    return decoded_result((entry or {}).get(b"return_value"))
+
+
+def decoded_result(encoded: bytes | str | None) -> Any:
+    """A result as RQ's streams keep it: base64 of JSON; None for anything else."""
     try:
         return _json(base64.b64decode(encoded)) if encoded else None
     except ValueError:
@@ -77,18 +90,19 @@ def error_of(info: JobInfo) -> LtmcError | None:
 
 
 def ask_state(pipeline: Any, job_id: str) -> None:
-    """Queue the two reads of a job's state on a pipeline; in one transaction, since RQ writes both in one."""
-    pipeline.hgetall(RqJob.key_for(job_id))
+    """Queue the reads of a job's state on a pipeline; in one transaction, since they are written in one."""
+    pipeline.hgetall(job_key(job_id))
     pipeline.xrevrange(results_key(job_id), count=1)
+    pipeline.lrange(keys.key(keys.INSTALLATION, "log", job_id), 0, -1)
 
 
 def read_state(job_id: str, answers: list[Any]) -> tuple[JobInfo, bytes]:
     """The job, and the id of its newest stream entry, from the answers to `ask_state`; NotFound for no job."""
-    fields, results = answers
+    fields, results, lines = answers
     if not fields:
         raise NotFound(f"there is no job {job_id}, or it has expired", job_id=job_id)
     last, entry = results[0] if results else (b"0-0", None)
-    return job_info(job_id, fields, entry), last
+    return job_info(job_id, fields, entry, lines), last
 
 
 def status(connection: Redis, job_id: str) -> JobInfo:
@@ -96,36 +110,6 @@ def status(connection: Redis, job_id: str) -> JobInfo:
     pipeline = connection.pipeline()
     ask_state(pipeline, job_id)
     return read_state(job_id, pipeline.execute())[0]
-
-
-def cancel(connection: Redis, job_id: str) -> bool:
-    """Cancel a job that has not started; True if it will never run."""
-    job = _fetch(connection, job_id)
-    found = _state(job)
-    if found not in (JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED):
-        return found in (JobStatus.CANCELED, JobStatus.STOPPED)
-    try:
-        job.cancel()
-    except InvalidJobOperation:
-        return True
-    # A worker may have taken it in between: then it runs, and RQ's own record of the run is the truth.
-    if _state(job) != JobStatus.CANCELED:
-        return False
-    connection.expire(job.key, 86_400)
-    Result.create(job, Result.Type.STOPPED, 86_400, return_value=None)
-    return True
-
-
-def retry(connection: Redis, job_id: str) -> JobInfo:
-    """Put a failed job back into its queue."""
-    job = _fetch(connection, job_id)
-    found = _state(job)
-    if found != JobStatus.FAILED:
-        raise Conflict(f"job {job_id} is {found.value}; only a failed job can be retried")
-    job.meta.pop("error", None)
-    job.save_meta()  # type: ignore[no-untyped-call]
-    FailedJobRegistry(job.origin, connection, job_class=Job, serializer=JSONSerializer).requeue(job)
-    return status(connection, job_id)
 
 
 def list_jobs(
@@ -151,7 +135,7 @@ def _made(connection: Redis, ids: Iterable[str], project: str | None) -> Iterato
     wanted = list(ids)
     pipeline = connection.pipeline(transaction=False)
     for job_id in wanted:
-        pipeline.hmget(RqJob.key_for(job_id), "created_at", "meta")
+        pipeline.hmget(job_key(job_id), "created_at", "meta")
     for job_id, (made, meta) in zip(wanted, pipeline.execute(), strict=True):
         told = _json(meta)
         if made and (project is None or (isinstance(told, dict) and told.get("project") == project)):
@@ -167,7 +151,7 @@ def forget_expired(connection: Redis) -> int:
             ids: Any = connection.zrange(key, 0, -1)
             pipeline = connection.pipeline(transaction=False)
             for job_id in ids:
-                pipeline.exists(RqJob.key_for(_text(job_id)))
+                pipeline.exists(job_key(_text(job_id)))
             gone = [job_id for job_id, exists in zip(ids, pipeline.execute(), strict=True) if not exists]
             dropped += connection.zrem(key, *gone) if gone else 0
     return dropped
@@ -235,21 +219,14 @@ def _infos(connection: Redis, ids: Iterable[str]) -> list[JobInfo]:
     wanted = list(ids)
     pipeline = connection.pipeline(transaction=False)
     for job_id in wanted:
-        pipeline.hgetall(RqJob.key_for(job_id))
+        pipeline.hgetall(job_key(job_id))
     return [job_info(job_id, fields, None) for job_id, fields in zip(wanted, pipeline.execute(), strict=True) if fields]
-
-
-def _fetch(connection: Redis, job_id: str) -> Job:
-    try:
-        return Job.fetch(job_id, connection=connection, serializer=JSONSerializer)  # type: ignore[return-value]
-    except (NoSuchJobError, ValueError):
-        raise NotFound(f"there is no job {job_id}, or it has expired", job_id=job_id) from None
 
 
 def _age(connection: Redis, oldest: bytes | None) -> int:
     if oldest is None:
         return 0
-    since = _time(connection.hget(RqJob.key_for(_text(oldest)), "enqueued_at"))
+    since = _time(connection.hget(job_key(_text(oldest)), "enqueued_at"))
     return max(0, int((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds())) if since else 0
 
 
@@ -274,12 +251,8 @@ def _number(value: bytes) -> int:
     return int(value) if value.isdigit() else 0
 
 
-def _state(job: RqJob) -> JobStatus:
-    return JobStatus(job.get_status().value)
-
-
-def _error(meta: dict[str, Any]) -> dict[str, Any]:
-    kept = meta.get("error")
+def _error(text: dict[str, bytes], meta: dict[str, Any]) -> dict[str, Any]:
+    kept = _json(text.get("ltmc_error")) or meta.get("error")
     return kept if isinstance(kept, dict) else JobFailed("the job's worker died while it ran").as_dict()
 
 

@@ -1,4 +1,4 @@
-"""JobQueue: the seam over RQ's own classes, blocking; AsyncJobQueue: the same for an event loop."""
+"""JobQueue: the seam over Redis, blocking; AsyncJobQueue: the same for an event loop."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Any, ParamSpec, TypeVar
 
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import ResponseError
 
-from ltmc_jobs.queues import inspect, producer, revival, waiting
+from ltmc_jobs.queues import control, inspect, producer, revival, waiting
 from ltmc_jobs.queues.contract import JobInfo, JobRef, JobSpec, JobStatus, Outcome
+from ltmc_jobs.queues.control import Controls, Limit, Subject
 from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.queues.reach import reaching
+
+DURABLE_MILLISECONDS = 2000
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,17 +33,42 @@ class JobQueue:
 
     def __init__(self, connection: Redis, keys: Keyring) -> None:
         self.connection = connection
-        self._keys = keys
+        self.keys = keys
 
-    def enqueue(self, spec: JobSpec) -> JobRef:
-        return reached(producer.enqueue, self.connection, self._keys, spec)
+    def enqueue(self, spec: JobSpec, *, durable: bool = False) -> JobRef:
+        """Put a job in; the same id again changes nothing."""
+        return self.enqueue_many([spec], durable=durable)[0]
 
-    def enqueue_many(self, specs: Sequence[JobSpec]) -> list[JobRef]:
-        return reached(producer.enqueue_many, self.connection, self._keys, specs)
+    def enqueue_many(self, specs: Sequence[JobSpec], *, durable: bool = False) -> list[JobRef]:
+        """Put jobs in, in their order; a thousand in one step. One may depend on an earlier one of them.
+
+        `durable` waits, two seconds at most, until they are on the server's disk (or with a replica); each JobRef says.
+        """
+        commands = producer.commands(specs, self.keys)
+        with reaching():
+            made = [one for command in commands for one in producer.ENQUEUE.run(self.connection, command)]
+            kept = self._kept() if durable and commands else None
+        return producer.refs(specs, made, kept)
+
+    def _kept(self) -> bool:
+        """Whether all that was written so far is on the server's disk, or with a replica."""
+        # A command of its own in front: what is waited for is all that the server wrote up to it.
+        pipeline = self.connection.pipeline(transaction=False)
+        pipeline.ping()
+        pipeline.execute_command("WAITAOF", 1, 0, DURABLE_MILLISECONDS)  # type: ignore[no-untyped-call]
+        try:
+            answer: Any = pipeline.execute()[-1]
+            return bool(answer[0])
+        except ResponseError:  # before 7.2, or without an append-only file
+            pipeline = self.connection.pipeline(transaction=False)
+            pipeline.ping()
+            pipeline.execute_command("WAIT", 1, DURABLE_MILLISECONDS)  # type: ignore[no-untyped-call]
+            return bool(pipeline.execute()[-1])
 
     def ensure(self, specs: Sequence[JobSpec]) -> list[JobRef]:
         """Enqueue what is not there, and anew what ended without success or waits for what did."""
-        return reached(revival.ensure, self.connection, self._keys, specs)
+        reached(revival.clear_way, self.connection, specs)
+        return self.enqueue_many(specs)
 
     def on_their_way(self, specs: Sequence[JobSpec]) -> bool:
         """Whether jobs that follow one another will end without anybody's help, and some have not yet."""
@@ -56,10 +85,11 @@ class JobQueue:
         return reached(inspect.status, self.connection, job_id)
 
     def cancel(self, job_id: str) -> bool:
-        return reached(inspect.cancel, self.connection, job_id)
+        return reached(control.cancel, self.connection, job_id)
 
     def retry(self, job_id: str) -> JobInfo:
-        return reached(inspect.retry, self.connection, job_id)
+        reached(control.retry, self.connection, job_id)
+        return self.status(job_id)
 
     def list(
         self, *, project: str | None = None, status: JobStatus | None = None, queue: str | None = None, limit: int = 50
@@ -75,20 +105,46 @@ class JobQueue:
     def workers(self) -> Sequence[dict[str, Any]]:
         return reached(inspect.workers, self.connection)
 
+    def pause(self, queue: str, reason: str, by: str = "") -> None:
+        return reached(control.pause, self.connection, queue, reason, by)
+
+    def resume(self, queue: str) -> None:
+        return reached(control.resume, self.connection, queue)
+
+    def limit(self, subject: Subject, name: str, bound: Limit | None) -> None:
+        return reached(control.limit, self.connection, subject, name, bound)
+
+    def controls(self) -> Controls:
+        return reached(control.controls, self.connection)
+
 
 class AsyncJobQueue:
-    """The same seam for an event loop: RQ's blocking calls run in threads, waits in the loop itself."""
+    """The same seam for an event loop: enqueueing and waiting in the loop itself, the rest in threads."""
 
     def __init__(self, blocking: JobQueue, connection: AsyncRedis) -> None:
         self._blocking = blocking
         self._connection = connection
+        self._replies = waiting.Replies(connection)
 
     async def enqueue(self, spec: JobSpec) -> JobRef:
-        return await asyncio.to_thread(self._blocking.enqueue, spec)
+        return (await self.enqueue_many([spec]))[0]
+
+    async def enqueue_many(self, specs: Sequence[JobSpec]) -> list[JobRef]:
+        """Put jobs in; their ends will be told to this loop."""
+        commands = producer.commands(specs, self._blocking.keys, self._replies.channel)
+        with reaching():
+            await self._replies.listen()
+            self._replies.expect(spec.id for spec in specs)
+            made = [
+                one for command in commands for one in await producer.ENQUEUE.run_async(self._connection, command)
+            ]
+        refs = producer.refs(specs, made)
+        self._replies.forget(ref.id for ref in refs if not ref.created)  # its end is told to who made it
+        return refs
 
     async def outcome(self, job_id: str, seconds: float) -> Outcome:
         with reaching():
-            return await waiting.async_outcome(self._connection, job_id, seconds)
+            return await self._replies.outcome(job_id, seconds)
 
     async def status(self, job_id: str) -> JobInfo:
         return await asyncio.to_thread(self._blocking.status, job_id)

@@ -6,12 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from redis import Redis
-from rq.job import Job as RqJob
 
-from ltmc_jobs.queues.contract import JobRef, JobSpec, JobStatus
-from ltmc_jobs.queues.envelope import Keyring
-from ltmc_jobs.queues.inspect import REGISTRIES, results_key, state_named
-from ltmc_jobs.queues.producer import enqueue_many
+from ltmc_jobs.queues.contract import JobSpec, JobStatus
+from ltmc_jobs.queues.inspect import REGISTRIES, job_key, results_key, state_named
 
 UNSUCCESSFUL = (JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
 
@@ -25,12 +22,11 @@ def on_their_way(connection: Redis, specs: Sequence[JobSpec]) -> bool:
     return all(own) and not _stuck(found, specs) and not all(state and state.is_final for state in own)
 
 
-def ensure(connection: Redis, keys: Keyring, specs: Sequence[JobSpec]) -> list[JobRef]:
-    """Enqueue what is not there, and anew what ended without success or waits for what did."""
+def clear_way(connection: Redis, specs: Sequence[JobSpec]) -> None:
+    """Forget those of these jobs that ended without success or wait for what did, so that they can be made anew."""
     lost = _stuck(_states(connection, specs), specs)
     if lost:
         forget(connection, lost, (*UNSUCCESSFUL, JobStatus.DEFERRED))
-    return enqueue_many(connection, keys, specs)
 
 
 def forget(connection: Redis, job_ids: Iterable[str], states: Sequence[JobStatus] = (JobStatus.FINISHED,)) -> int:
@@ -38,13 +34,13 @@ def forget(connection: Redis, job_ids: Iterable[str], states: Sequence[JobStatus
     ids = list(job_ids)
     asking = connection.pipeline(transaction=False)
     for job_id in ids:
-        asking.hmget(RqJob.key_for(job_id), "status", "origin")
+        asking.hmget(job_key(job_id), "status", "origin")
     wanted = {state.value.encode(): state for state in states}
     pipeline: Any = connection.pipeline()
     gone = 0
     for job_id, (status, origin) in zip(ids, asking.execute(), strict=True):
         if status in wanted:
-            own = RqJob.key_for(job_id)
+            own = job_key(job_id)
             pipeline.unlink(own, f"{own}:dependents", f"rq:job::{job_id}:dependencies", results_key(job_id))
             if registry := REGISTRIES.get(wanted[status]):
                 pipeline.zrem(f"rq:{registry}:{origin.decode()}", job_id)
@@ -58,7 +54,7 @@ def _states(connection: Redis, specs: Sequence[JobSpec]) -> States:
     ids = list(dict.fromkeys(job_id for spec in specs for job_id in (*spec.depends_on, spec.id)))
     pipeline = connection.pipeline(transaction=False)
     for job_id in ids:
-        pipeline.hget(RqJob.key_for(job_id), "status")
+        pipeline.hget(job_key(job_id), "status")
     found = zip(ids, pipeline.execute(), strict=True)
     return {job_id: state_named(status) if status else None for job_id, status in found}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -23,7 +23,7 @@ ALIASES = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-EPOCH = datetime(2001, 1, 1)
+EPOCH = datetime(2001, 1, 1, tzinfo=UTC)
 
 
 @lru_cache(maxsize=256)
@@ -32,7 +32,7 @@ def check_cron(cron: str) -> None:
     fields = ALIASES.get(cron, cron)
     if len(fields.split()) != 5 or "r" in fields.lower().replace("mar", "").replace("apr", "").replace("fri", ""):
         raise InvalidArguments(
-            f"{cron!r} is no cron string: write minute, hour, day of month, month and day of week, or @hourly, @daily, …"
+            f"{cron!r} is no cron string: write minute, hour, day of month, month, day of week (or @daily, …)"
         )
     try:
         croniter(fields, EPOCH).get_next(datetime)
@@ -73,9 +73,9 @@ def next_time(cron: str, timezone_name: str, after: float) -> int:
     every_hour = croniter.expand(cron)[0][1] == ["*"]
     start = datetime.fromtimestamp(after, place)
     best: datetime | None = None
-    limit = datetime.max
+    limit: datetime | None = None
     for wall in _walls(cron, start.replace(tzinfo=None, fold=0) - _jump(start)):
-        if wall > limit:
+        if limit is not None and wall > limit:
             break
         for moment in _moments(wall, place, every_hour):
             if moment.timestamp() > after and (best is None or moment < best):
@@ -106,6 +106,6 @@ def _moments(wall: datetime, place: tzinfo, every_hour: bool) -> Iterator[dateti
 
 def _jump(moment: datetime) -> timedelta:
     """By how much the clocks change within a day of this moment."""
-    place, utc = moment.tzinfo, moment.astimezone(timezone.utc)
+    place, utc = moment.tzinfo, moment.astimezone(UTC)
     before, later = ((utc + days).astimezone(place).utcoffset() for days in (-DAY, DAY))
     return abs((later or timedelta()) - (before or timedelta()))

@@ -1,19 +1,34 @@
-"""Wait for a job's end without polling: one blocking read of its result stream, re-read now and then."""
+"""Wait for a job's end without polling: a blocking read of its results, or one subscription for a whole event loop."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
 
+import redis
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from ltmc_jobs import keys
+from ltmc_jobs.errors import NotFound
 from ltmc_jobs.queues.contract import JobInfo, JobStatus, Outcome
-from ltmc_jobs.queues.inspect import ask_state, error_of, read_state, results_key
+from ltmc_jobs.queues.inspect import ask_state, decoded_result, error_of, read_state, results_key, return_value
+from ltmc_jobs.queues.scripts import script
 
-# A cancelled or lost job may end without a stream entry, so the state is read again this often.
+# A stock worker tells nobody, and a connection may die without a word, so that all waits are looked at this often.
 # Well below Shared's SOCKET_SECONDS: a blocking read longer than that would look like a dead server.
 REREAD_SECONDS = 4.0
+RECONNECT_SECONDS = 0.2
+WATCHED_AT_ONCE = 500
+EXPECTED = 1000  # ends that are kept for who may ask later
+
+WATCH = script("watch")
+SUCCESSFUL = b"1"  # RQ's type of a result
 
 
 def outcome(connection: Redis, job_id: str, seconds: float) -> Outcome:
@@ -26,25 +41,131 @@ def outcome(connection: Redis, job_id: str, seconds: float) -> Outcome:
         left = deadline - time.monotonic()
         if info.status.is_final or left <= 0:
             return _outcome(info)
-        connection.xread({results_key(job_id): last}, block=_milliseconds(left))
+        block = max(1, int(min(left, REREAD_SECONDS) * 1000))
+        found: Any = connection.xread({results_key(job_id): last}, block=block)
+        entry = found[0][1][-1][1] if found else {}
+        if entry.get(b"type") == SUCCESSFUL:
+            return Outcome(job_id, JobStatus.FINISHED, return_value(entry))
 
 
-async def async_outcome(connection: AsyncRedis, job_id: str, seconds: float) -> Outcome:
-    """The same without blocking the event loop; holds one connection while it waits."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while True:
-        pipeline = connection.pipeline()
+class Replies:
+    """The ends of jobs, heard through one subscription by everyone who waits in an event loop."""
+
+    def __init__(self, connection: AsyncRedis) -> None:
+        self._connection = connection
+        self.channel = f"{keys.PREFIX}reply:{os.urandom(8).hex()}"
+        self._waiting: defaultdict[str, set[asyncio.Future[tuple[str, str | None]]]] = defaultdict(set)
+        self._expected: OrderedDict[str, tuple[str, str | None] | None] = OrderedDict()
+        self._task: asyncio.Task[None] | None = None
+        self._listens = asyncio.Event()
+
+    async def listen(self) -> None:
+        """Return when this loop's subscription stands."""
+        loop = asyncio.get_running_loop()
+        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
+            self._listens = asyncio.Event()
+            self._expected.clear()
+            self._task = loop.create_task(self._hear())
+        if not self._listens.is_set():
+            waiting = asyncio.create_task(self._listens.wait())
+            done, _ = await asyncio.wait({waiting, self._task}, return_when=asyncio.FIRST_COMPLETED, timeout=2.0)
+            if waiting not in done:
+                waiting.cancel()
+                raise redis.ConnectionError("no subscription within two seconds")
+
+    def expect(self, job_ids: Iterable[str]) -> None:
+        """Jobs are about to be enqueued with our channel: their ends will be told, perhaps before anybody waits."""
+        for job_id in job_ids:
+            self._expected[job_id] = None
+        while len(self._expected) > EXPECTED:
+            self._expected.popitem(last=False)
+
+    def forget(self, job_ids: Iterable[str]) -> None:
+        """Their ends are not told to us."""
+        for job_id in job_ids:
+            self._expected.pop(job_id, None)
+
+    async def outcome(self, job_id: str, seconds: float) -> Outcome:
+        """Wait for at most so long; NotFound for an unknown job."""
+        if seconds <= 0:
+            return await self._read(job_id)
+        await self.listen()
+        told: asyncio.Future[tuple[str, str | None]] = asyncio.get_running_loop().create_future()
+        self._waiting[job_id].add(told)
+        try:
+            if job_id not in self._expected:
+                await self._watch([job_id])
+            elif (already := self._expected[job_id]) is not None:
+                self._tell(job_id, *already)
+            status, payload = await asyncio.wait_for(told, seconds)
+        except TimeoutError:
+            return await self._read(job_id)
+        finally:
+            self._waiting[job_id].discard(told)
+            if not self._waiting[job_id]:
+                del self._waiting[job_id]
+        if status == "":
+            raise NotFound(f"there is no job {job_id}, or it has expired", job_id=job_id)
+        if status == JobStatus.FINISHED and payload is not None:
+            return Outcome(job_id, JobStatus.FINISHED, decoded_result(payload))
+        return await self._read(job_id)
+
+    async def _hear(self) -> None:
+        subscription = self._connection.pubsub()
+        try:
+            await self._follow(subscription)
+        finally:
+            self._listens.clear()
+            with suppress(Exception):
+                await subscription.aclose()  # type: ignore[no-untyped-call]
+
+    async def _follow(self, subscription: Any) -> None:
+        looked = time.monotonic()
+        subscribed = False
+        while True:
+            try:
+                if not subscribed:
+                    await subscription.subscribe(self.channel)
+                    subscribed = True
+                message = await subscription.get_message(timeout=REREAD_SECONDS)
+                if message is not None and message["type"] == "message":
+                    self._told(message["data"].decode())
+                elif message is not None and message["type"] == "subscribe":
+                    # Also after a reconnect, when what was told meanwhile is lost.
+                    self._listens.set()
+                    await self._watch(list(self._waiting))
+                if time.monotonic() - looked > REREAD_SECONDS:
+                    looked = time.monotonic()
+                    await self._watch(list(self._waiting))
+            except redis.RedisError:
+                await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _watch(self, job_ids: Iterable[str]) -> None:
+        """Make sure that the end of these jobs is told to us; those that have ended are told now."""
+        wanted = list(job_ids)
+        for start in range(0, len(wanted), WATCHED_AT_ONCE):
+            page = wanted[start : start + WATCHED_AT_ONCE]
+            states: Any = await WATCH.run_async(self._connection, [self.channel, *page])
+            for job_id, status in zip(page, states, strict=True):
+                if status == b"" or JobStatus.is_end(status.decode()):
+                    self._tell(job_id, status.decode(), None)
+
+    def _told(self, text: str) -> None:
+        job_id, status, payload = text.split("\n", 2)
+        self._tell(job_id, status, payload)
+
+    def _tell(self, job_id: str, status: str, payload: str | None) -> None:
+        if job_id in self._expected:
+            self._expected[job_id] = (status, payload)
+        for waiter in self._waiting.get(job_id, ()):
+            if not waiter.done():
+                waiter.set_result((status, payload))
+
+    async def _read(self, job_id: str) -> Outcome:
+        pipeline = self._connection.pipeline()
         ask_state(pipeline, job_id)
-        info, last = read_state(job_id, await pipeline.execute())
-        left = deadline - asyncio.get_running_loop().time()
-        if info.status.is_final or left <= 0:
-            return _outcome(info)
-        await connection.xread({results_key(job_id): last}, block=_milliseconds(left))
+        return _outcome(read_state(job_id, await pipeline.execute())[0])
 
 
 def _outcome(info: JobInfo) -> Outcome:
     return Outcome.of(info, error_of(info) if info.status == JobStatus.FAILED else None)
-
-
-def _milliseconds(left: float) -> int:
-    return max(1, int(min(left, REREAD_SECONDS) * 1000))

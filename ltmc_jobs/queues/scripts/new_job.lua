@@ -5,7 +5,7 @@ local function new_job(id, queue, fields, parents, at, at_front)
   local key, status = JOB .. id, 'queued'
   for _, parent in ipairs(parents) do
     call('SADD', 'rq:job::' .. id .. ':dependencies', parent)
-    call('SADD', JOB .. parent .. ':dependents', id)
+    if call('EXISTS', JOB .. parent) == 1 then call('SADD', JOB .. parent .. ':dependents', id) end
   end
   if at and at > NOW then status = 'scheduled'
   elseif #parents > 0 and not is_free(id) then status = 'deferred' end

@@ -1,0 +1,187 @@
+"""A worker's hold on jobs: tick (end runs and claim jobs), renew, report, leave; and burying the dead.
+
+All of it is fenced: who no longer holds a job changes nothing. Times are the server's. Every command may be sent twice.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from redis import Redis
+
+from ltmc_jobs.queues.scripts import script
+
+LEASE_SECONDS = 10.0
+RENEW_SECONDS = 3.0
+LEAD_SECONDS = 5
+WORKER_LIFE_SECONDS = 120  # of what RQ shows of a worker, once nothing is heard of it
+CRASH_LIMIT = 3  # deaths of a job's own process
+STARVED_SECONDS = 60.0
+LOG_LINES = 1000
+MOVED_AT_ONCE = 1000
+
+TICK = script("tick", "limits", "complete")
+BURY = script("bury", "limits", "complete")
+RENEW, REPORT, HOUSEKEEP = script("renew"), script("report"), script("housekeep")
+
+
+class Ending(StrEnum):
+    """How a run ends."""
+
+    DONE = "done"
+    FAILED = "failed"  # again later, while the job has retries
+    FINAL = "final"  # failed, and never again
+    STOPPED = "stopped"  # cancelled while it ran
+    BACK = "back"  # not begun: to the front of its queue, and no attempt
+    AGAIN = "again"  # begun and interrupted: to the front of its queue
+    CRASHED = "crashed"  # its own process died
+
+
+class Claim(NamedTuple):
+    """A job that this worker holds."""
+
+    job_id: str
+    execution: str
+    queue: str
+    data: bytes
+    timeout_seconds: int
+    attempt: int
+    alone: bool  # it is to run in a process of its own
+    unsigned: bool  # it carries RQ callbacks or webhooks, which nobody signed
+    claimed_at: float  # seconds, server time
+
+    @property
+    def member(self) -> str:
+        return f"{self.job_id}:{self.execution}"
+
+
+class Run(NamedTuple):
+    """The end of a claim's run; times in seconds, server time. `payload` is as RQ's result streams have it."""
+
+    job_id: str
+    execution: str
+    ending: Ending
+    payload: str = ""
+    error: str = ""
+    delay_seconds: float = 0.0
+    started_at: float = 0.0
+    ended_at: float = 0.0
+
+
+class Ticked(NamedTuple):
+    """The answer to a tick."""
+
+    claims: list[Claim]
+    refused: list[str]  # runs that were no longer ours: job:execution
+    server_time: float
+    come_again_at: float | None  # server time at which a rate lets the next job start
+
+
+def as_result(value: Any) -> str:
+    """A result as RQ's JSON serializer and its streams keep it; TypeError or ValueError for what is no JSON."""
+    return "" if value is None else base64.b64encode(json.dumps(value, allow_nan=False).encode()).decode()
+
+
+def as_failure(text: str) -> str:
+    """A traceback as RQ's streams keep it."""
+    return base64.b64encode(zlib.compress(text.encode(errors="replace"))).decode()
+
+
+@dataclass
+class Claims:
+    """What one worker process holds, and how it says so. Not for two threads at once."""
+
+    connection: Redis
+    worker: str
+    queues: Sequence[str]
+    facts: Mapping[str, str] = field(default_factory=dict)  # what RQ shows of it: pid, hostname, version …
+    tag: str = field(default_factory=lambda: os.urandom(5).hex())
+    number: int = 0
+
+    def tick(self, runs: Sequence[Run], free: int, prefetch: int = 0, *, look_for_starved: bool = False) -> Ticked:
+        """End these runs, then claim up to `free` jobs, and `prefetch` more where nobody else waits for work.
+
+        After an error the same runs are to be given again: then nothing ends twice, and nothing claimed is lost.
+        """
+        self.number += 1
+        starved = STARVED_SECONDS if look_for_starved else 0
+        arguments: list[Any] = [self.worker, self.tag, self.number, LEASE_SECONDS, CRASH_LIMIT, free, prefetch, starved]
+        arguments += (len(self.queues), *self.queues)
+        for run in runs:
+            arguments += (run.job_id, run.execution, run.ending.value, run.payload, run.error, run.delay_seconds)
+            arguments += (f"{run.started_at:.6f}", f"{run.ended_at:.6f}", iso(run.started_at), iso(run.ended_at))
+        try:
+            now, again, refused, flat = TICK.run(self.connection, arguments)
+        except BaseException:
+            self.number -= 1  # sent again, it is the same tick
+            raise
+        at = float(now)
+        claims = [
+            Claim(
+                flat[i].decode(), flat[i + 1].decode(), flat[i + 2].decode(), flat[i + 3],
+                int(flat[i + 4] or 300), int(flat[i + 5]), flat[i + 6] == b"1", flat[i + 7] == b"1", at,
+            )
+            for i in range(0, len(flat), 8)
+        ]  # fmt: skip
+        return Ticked(claims, [member.decode() for member in refused], at, float(again) if again else None)
+
+    def renew(self, *, may_lead: bool = True) -> tuple[bool, bool, float]:
+        """Hold on: whether the lease had not ended, whether this process leads now, and the server's time."""
+        shown = [text for pair in self.facts.items() for text in pair]
+        head = (self.worker, LEASE_SECONDS, WORKER_LIFE_SECONDS, "1" if may_lead else "", LEAD_SECONDS)
+        held, leads, now = RENEW.run(self.connection, [*head, len(self.queues), *self.queues, *shown])
+        return held == b"1", leads == b"1", float(now)
+
+    def report(self, words: Iterable[tuple[Claim, str, str]]) -> None:
+        """Tell what running jobs say of themselves: (claim, "progress" or "log", text)."""
+        flat = [part for claim, kind, text in words for part in (claim.job_id, claim.execution, kind, text)]
+        REPORT.run(self.connection, [LOG_LINES, *flat])
+
+    def leave(self) -> None:
+        """Take leave; what is still held goes back to its queues."""
+        bury(self.connection, self.worker, Ending.BACK, queues=self.queues)
+
+
+def bury(
+    connection: Redis,
+    worker: str,
+    ending: Ending,
+    *,
+    suspects: Iterable[str] = (),
+    queues: Sequence[str] = (),
+    lease_ended_seconds: float | None = None,
+) -> tuple[int, int] | None:
+    """End a worker and give back what it holds: how many jobs, and how many of them were suspects.
+
+    Suspects (job:execution) may have killed it: they run next in a process of their own. None if its lease has not
+    ended, or not for so long, where that was asked.
+    """
+    grace = "" if lease_ended_seconds is None else lease_ended_seconds
+    head = (worker, ending.value, CRASH_LIMIT, grace, len(queues))
+    answer = BURY.run(connection, [*head, *queues, *suspects])
+    return (answer[0], answer[1]) if answer else None
+
+
+def housekeep(connection: Redis, leader: str) -> tuple[int, list[str], float | None] | None:
+    """The leader's round: jobs moved into their queues, workers whose lease has ended, seconds until the next is due.
+
+    None if it leads no longer.
+    """
+    answer = HOUSEKEEP.run(connection, [leader, LEAD_SECONDS, MOVED_AT_ONCE])
+    if answer is None:
+        return None
+    moved, ended, due = answer
+    return moved, [name.decode() for name in ended], float(due) if due else None
+
+
+def iso(seconds: float) -> str:
+    """A time as RQ writes it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

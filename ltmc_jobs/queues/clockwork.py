@@ -1,0 +1,221 @@
+"""Clockwork: fires what is due, for the process that leads; each tick once, whoever else tries the same.
+
+A tick's run, its place in a queue and the schedule's next tick are written in one step, which is refused unless the
+caller still leads and the entry is still as it was read.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+from redis import Redis
+from redis.exceptions import NoScriptError
+
+from ltmc_jobs import keys as names
+from ltmc_jobs.errors import LtmcError, NotFound
+from ltmc_jobs.metrics import Metrics
+from ltmc_jobs.queues.envelope import Keyring
+from ltmc_jobs.queues.producer import job_fields
+from ltmc_jobs.queues.schedules import ENTRIES, Schedule, Tick, read_schedule
+from ltmc_jobs.queues.scripts import script
+
+DUE = script("schedule_due", "schedule_entries")
+FIRE = script("fire", "schedule_entries", "new_job")
+SET_ASIDE = script("schedule_aside", "schedule_entries")
+PAGE = 200
+# While there is nothing to do, or nothing may be done.
+IDLE_SECONDS = 60.0
+BLOCKED_SECONDS = 1.0
+HOLD_SECONDS = 0.5  # how often a tick that waits for the run before it looks again
+REMIND_SECONDS = 60.0
+OUTCOMES = {"fired": "fired", "overlap": "skipped_overlap"}
+# What a run takes over from its schedule's hash, where something is set there.
+TAKEN = ("timeout", "result_ttl", "failure_ttl", "ttl", "retries_left", "retry_intervals")
+
+log = structlog.get_logger("ltmc.schedules")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A due entry as it was read: `score` and `meta` as the server wrote them, `taken` by field."""
+
+    id: str
+    score: bytes
+    data: bytes
+    meta: bytes
+    queue: str
+    at_front: bool
+    taken: dict[str, bytes]
+
+    @classmethod
+    def of(cls, row: list[Any]) -> Entry:
+        job_id, score, values = row
+        values = list(values) + [None] * (11 - len(values))
+        data, meta, origin, _, at_front = values[:5]
+        return cls(
+            id=job_id.decode(),
+            score=score,
+            data=data or b"",
+            meta=meta or b"",
+            queue=(origin or b"").decode(),
+            at_front=at_front == b"1",
+            taken={name: value for name, value in zip(TAKEN, values[5:], strict=True) if value},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """What is sent for an entry; how late its tick is; whether ticks before it were missed."""
+
+    command: list[Any]
+    late_seconds: float
+    missed: bool
+
+
+class Clockwork:
+    """The schedule's engine; any number may stand by, `fire_due` works for the one that leads."""
+
+    def __init__(self, connection: Redis, keys: Keyring, metrics: Metrics | None = None) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._metrics = metrics
+        self._remind_at = 0.0
+
+    def fire_due(self, token: str) -> float:
+        """Fire one tick of each due entry; in how many seconds to call again (0: at once).
+
+        `token` is what the leader's key holds; nothing is done where it holds another.
+        """
+        state, *found = DUE.run(self._connection, [token, PAGE])
+        if state != b"due":
+            if state == b"stock":
+                self._tell_of_stock()
+            return BLOCKED_SECONDS
+        now, following, rows = float(found[0]), found[1], found[2:]
+        if not rows:
+            return max(0.0, float(following) - now) if following else IDLE_SECONDS
+        fires = [fire for row in rows if (fire := self._try(token, Entry.of(row), now)) is not None]
+        for fire, answer in zip(fires, self._send(fires), strict=True):
+            self._count(fire, answer.decode())
+        return 0.0
+
+    def adopt(self, token: str) -> int:
+        """Look at all entries once, and set those aside that could never run; how many. For whoever begins to lead."""
+        gone = 0
+        for name, score in self._connection.zscan_iter(ENTRIES, count=1000):
+            pipeline = self._connection.pipeline(transaction=False)
+            pipeline.hmget(f"rq:job:{name.decode()}", "data", "meta")
+            values = pipeline.execute(raise_on_error=False)[0]
+            entry = Entry.of([name, repr(score).encode(), [] if isinstance(values, Exception) else values])
+            gone += self._try(token, entry, score) is None
+        return gone
+
+    def _try(self, token: str, entry: Entry, now: float) -> Fire | None:
+        """What to send for an entry; None for one that cannot run: it is set aside, and the others go on."""
+        try:
+            return self._prepare(token, entry, now)
+        except LtmcError as error:
+            reason = str(error)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+        kept = json.dumps({"id": entry.id, "due": float(entry.score), "reason": reason})
+        if SET_ASIDE.run(self._connection, [token, entry.id, entry.score, kept]):
+            log.error("a schedule cannot run and was set aside", schedule=entry.id, reason=reason)
+            self._add("set_aside")
+        return None
+
+    def _prepare(self, token: str, entry: Entry, now: float) -> Fire:
+        """The command that fires an entry's tick, or passes it over."""
+        if not entry.data:
+            raise NotFound("its job is gone: it was deleted, or its time to live is over")
+        schedule, more = read_schedule(entry.id, entry.data, entry.meta, self._keys)
+        due = schedule.due_of(float(entry.score))
+        tick = schedule.tick(due, now)
+        if schedule.paused and schedule.recurs:
+            tick = Tick(None, tick.next, tick.missed)
+        after, passed = schedule.after(tick), schedule.after(Tick(None, tick.next))
+        held = replace(schedule, due=tick.run or due, held=round(now + HOLD_SECONDS, 3))
+        once = "drop" if tick.run is None else "self"
+        command = [
+            *(token, entry.id, entry.score, entry.meta),
+            "" if after.due is None else f"{schedule.score(after.due):.3f}",
+            ("pass" if tick.run is None else "run") if schedule.recurs else once,
+            *(schedule.overlap.value, schedule.last_run or ""),
+            *(after.meta(more), passed.meta(more), held.held, held.meta(more)),
+        ]
+        meant = schedule.score(tick.run) if schedule.recurs and tick.run is not None else float(entry.score)
+        return Fire(command + self._run(schedule, entry, tick, more), max(0.0, now - meant), tick.missed)
+
+    def _run(self, schedule: Schedule, entry: Entry, tick: Tick, more: dict[str, Any]) -> list[Any]:
+        spec = schedule.spec
+        place = [entry.queue or spec.kind.queue.value, "1" if entry.at_front else ""]
+        if tick.run is None or not schedule.recurs:
+            return [spec.id, *place]
+        run = replace(spec, id=schedule.run_id(tick.run))
+        meta = {"name": spec.kind.name, "project": spec.project, **more, "schedule": spec.id, "due": tick.run}
+        if spec.trace_id:
+            meta["trace_id"] = spec.trace_id
+        taken = [part for pair in entry.taken.items() for part in pair]
+        return [run.id, *place, *job_fields(run, self._keys), *taken, "meta", json.dumps(meta)]
+
+    def _send(self, fires: list[Fire]) -> list[Any]:
+        """All at once; each is a step of its own."""
+
+        def send() -> list[Any]:
+            pipeline = self._connection.pipeline(transaction=False)
+            for fire in fires:
+                pipeline.execute_command("EVALSHA", FIRE.digest, 0, *fire.command)  # type: ignore[no-untyped-call]
+            return pipeline.execute()
+
+        if not fires:
+            return []
+        try:
+            return send()
+        except NoScriptError:
+            self._connection.script_load(FIRE.text)
+            return send()
+
+    def _count(self, fire: Fire, answer: str) -> None:
+        if fire.missed and answer in ("fired", "passed"):
+            self._add("skipped_misfire")
+        if answer in OUTCOMES:
+            self._add(OUTCOMES[answer])
+        if answer == "fired" and self._metrics is not None:
+            self._metrics.observe("ltmc_schedule_lateness_seconds", fire.late_seconds)
+
+    def _add(self, outcome: str) -> None:
+        if self._metrics is not None:
+            self._metrics.count("ltmc_schedule_runs_total", outcome)
+
+    def _tell_of_stock(self) -> None:
+        if time.monotonic() >= self._remind_at:
+            self._remind_at = time.monotonic() + REMIND_SECONDS
+            log.error(
+                "an rqscheduler runs beside this platform, or was killed: nothing is scheduled until its lock is gone; "
+                "stop it, the workers here fire its entries",
+                lock="rq:scheduler_lock",
+            )
+
+
+def set_aside(connection: Redis) -> list[dict[str, Any]]:
+    """The entries that were set aside, the newest first: `id`, `due`, `reason`, which names the cure."""
+    found: Any = connection.zrevrange(names.key(names.INSTALLATION, "unschedulable"), 0, -1)
+    return [json.loads(member) for member in found]
+
+
+def put_back(connection: Redis, schedule_id: str) -> bool:
+    """Give an entry that was set aside another chance; whether there was one."""
+    key = names.key(names.INSTALLATION, "unschedulable")
+    members: Any = connection.zrange(key, 0, -1)
+    own = [member for member in members if json.loads(member)["id"] == schedule_id]
+    if not own:
+        return False
+    pipeline = connection.pipeline()
+    pipeline.zadd(ENTRIES, {schedule_id: json.loads(own[-1])["due"]}, nx=True)
+    pipeline.zrem(key, *own)
+    pipeline.execute()
+    return True

@@ -1,0 +1,95 @@
+"""Act on jobs and queues: cancel, retry; pause, resume, limit. What is set here is checked where jobs are claimed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from redis import Redis
+
+from ltmc_jobs import keys
+from ltmc_jobs.errors import Conflict, InvalidArguments, NotFound
+from ltmc_jobs.queues.scripts import script
+
+CANCEL, RETRY, CONTROL = script("cancel"), script("retry"), script("control")
+CANCELED_SECONDS = 86_400
+KEY = keys.key(keys.INSTALLATION, "control")
+
+Subject = Literal["queue", "func"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most so many at once, and so many in so many seconds; 0 for no such bound."""
+
+    at_once: int = 0
+    jobs: int = 0
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.at_once, self.jobs, self.seconds) < 0 or bool(self.jobs) != bool(self.seconds):
+            raise InvalidArguments("a limit is a number at once, a number of jobs in a number of seconds, or both")
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """What is set: pauses by queue (`{reason, by, at}`), limits by (queue | func, name)."""
+
+    pauses: dict[str, dict[str, Any]]
+    limits: dict[tuple[str, str], Limit]
+
+
+def cancel(connection: Redis, job_id: str) -> bool:
+    """Cancel a job; True if it will never run, or is being stopped. NotFound for no such job."""
+    answer = CANCEL.run(connection, [job_id, CANCELED_SECONDS]).decode()
+    if answer == "missing":
+        raise _missing(job_id)
+    return answer in ("canceled", "stopping", "stopped")
+
+
+def retry(connection: Redis, job_id: str) -> None:
+    """Put a failed job back into its queue; Conflict for one that has not failed."""
+    answer = RETRY.run(connection, [job_id]).decode()
+    if answer == "missing":
+        raise _missing(job_id)
+    if answer != "queued":
+        raise Conflict(f"job {job_id} is {answer}; only a failed job can be retried")
+
+
+def pause(connection: Redis, queue: str, reason: str, by: str) -> None:
+    """Start no more jobs of a queue; those that run go on."""
+    seconds, _ = connection.time()
+    CONTROL.run(connection, [f"pause:{queue}", json.dumps({"reason": reason, "by": by, "at": seconds}), "", ""])
+
+
+def resume(connection: Redis, queue: str) -> None:
+    """Go on with a paused queue."""
+    CONTROL.run(connection, [f"pause:{queue}", "", queue, ""])
+
+
+def limit(connection: Redis, subject: Subject, name: str, bound: Limit | None) -> None:
+    """Bound a queue, or a function by its tool's or job kind's name; None removes the bound."""
+    text = f"{bound.at_once},{bound.jobs},{bound.seconds:g}" if bound else ""
+    wake, unpark = (name, "") if subject == "queue" else ("", name)
+    CONTROL.run(connection, [f"limit:{subject}:{name}", text, wake, unpark])
+
+
+def controls(connection: Redis) -> Controls:
+    """The pauses and limits that are set."""
+    pauses: dict[str, dict[str, Any]] = {}
+    limits: dict[tuple[str, str], Limit] = {}
+    stored: Any = connection.hgetall(KEY)
+    for field, value in stored.items():
+        kind, _, rest = field.decode().partition(":")
+        if kind == "pause":
+            pauses[rest] = json.loads(value)
+        elif kind == "limit":
+            subject, _, name = rest.partition(":")
+            at_once, jobs, seconds = value.decode().split(",")
+            limits[subject, name] = Limit(int(at_once), int(jobs), float(seconds))
+    return Controls(pauses, limits)
+
+
+def _missing(job_id: str) -> NotFound:
+    return NotFound(f"there is no job {job_id}, or it has expired", job_id=job_id)
