@@ -34,6 +34,7 @@ class LtmcError(Exception):
     jsonrpc: ClassVar[int] = -32603
     status: ClassVar[int] = 500
     retry: ClassVar[bool] = False
+    retry_seconds: ClassVar[float] = 0.5  # the first pause before a job that fails so runs again; doubled each time
 
     def __init__(self, message: str = "", **details: Any) -> None:
         super().__init__(message or (type(self).__doc__ or "").strip())
@@ -102,7 +103,7 @@ class Unavailable(LtmcError):
 class QueueUnavailable(Unavailable):
     """The job queue (Redis) cannot be reached or refuses writes."""
 
-    code = "queue_unavailable"
+    code, retry_seconds = "queue_unavailable", 1.0
 
 
 class StoreUnavailable(Unavailable):

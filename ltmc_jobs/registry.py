@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
@@ -15,6 +15,11 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 from ltmc_jobs.errors import InvalidArguments, UnknownMethod
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+# Where a job runs in its worker process: on the main thread, one of a few threads, the event loop (a coroutine
+# function), or a process of its own (for native code and memory hogs).
+ExecutorName = Literal["inline", "thread", "asyncio", "process"]
 
 
 class Queue(StrEnum):
@@ -65,6 +70,10 @@ class JobKind:
     result_ttl_seconds: int = 3600
     failure_ttl_seconds: int = 86_400
     changes: tuple[str, ...] = ()
+    executor: ExecutorName = "inline"
+    batch: int = 1  # more: its function takes a list of services and a list of arguments, up to so many at once
+    retry_seconds: float | None = None  # the first pause before a retry; None: the error's own
+    retry_on: tuple[type[Exception], ...] = ()  # errors worth a retry, besides those that say so themselves
 
     def __post_init__(self) -> None:
         _declare(self.name, self.path)
@@ -168,6 +177,7 @@ def tool(
     timeout_seconds: int = 300,
     retries: int = 2,
     result_ttl_seconds: int = 3600,
+    executor: ExecutorName = "inline",
 ) -> Callable[[F], F]:
     """Declare a tool: its name, docstring, signature and return type become what every protocol shows."""
 
@@ -183,6 +193,7 @@ def tool(
             retries=retries,
             result_ttl_seconds=result_ttl_seconds,
             changes=changes,
+            executor=executor,
         )
         form = _form(function, skip=1, reads_only=not changes, follows=follows)
         _callables[name] = Tool(form=form, kind=job_kind, tiers=tiers, cache=cache, follows=follows)

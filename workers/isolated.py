@@ -31,7 +31,7 @@ from ltmc_jobs.queues.frames import Frames, encode
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
-from workers.executor import Executor
+from workers.runner import Runner
 
 assert ltmc_jobs.jobs
 assert ltmc_jobs.tools
@@ -84,8 +84,8 @@ class Child:
         return Services.open(Shared.open(self._settings))
 
     @cached_property
-    def _executor(self) -> Executor:
-        return Executor(self._services)
+    def _runner(self) -> Runner:
+        return Runner(self._services)
 
     def serve(self) -> None:
         """Until the starter closes its end."""
@@ -103,7 +103,7 @@ class Child:
     def _answer(self, request: dict[str, Any], running: Running) -> bytes:
         try:
             call = unseal(request["envelope"], running.job_id, self._keys)
-            result = self._executor.run(call, running)
+            result = self._runner.run(call, running)
             return encode({"ok": result, "rss": resident_bytes()})
         except LtmcError as error:
             return encode({"error": error.as_dict(), "trace": traceback.format_exc(), "rss": resident_bytes()})

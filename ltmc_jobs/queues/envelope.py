@@ -96,7 +96,7 @@ def seal(spec: JobSpec, keys: Keyring) -> str:
     job_id = _text(spec.id)
     content = (
         f'{{"args":{_encode(spec.args)},"cache_key":{_text(spec.cache_key)},"func":{_text(spec.kind.name)},"id":{job_id}'
-        f',"issued_at":{time.time():.6f},"principal":{_principal(spec.principal)},"project":{_text(spec.project)}'
+        f',"issued_at":{round(time.time(), 6)!r},"principal":{_principal(spec.principal)},"project":{_text(spec.project)}'
         f',"trace_id":{_text(spec.trace_id) if spec.trace_id else job_id},"v":{VERSION}}}'
     )
     return f'{content[:-1]},"signature":"{keys.sign(content.encode())}"}}'

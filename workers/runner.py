@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import is_dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -25,7 +26,13 @@ REFUSED_SECONDS = 7 * 86_400
 log = structlog.get_logger("ltmc.jobs")
 
 
-class Executor:
+@dataclass
+class _Run:
+    services: Services
+    result: Any = None
+
+
+class Runner:
     """Runs verified calls in this process, each against the same opened services."""
 
     def __init__(self, services: Services) -> None:
@@ -33,17 +40,47 @@ class Executor:
 
     def run(self, call: Call, job: JobContext) -> Any:
         """The call's result as JSON; raises the function's own error."""
-        started = time.monotonic()
+        with self._during(call, job) as run:
+            run.result = _as_json(_function(call.kind.path)(run.services, **call.args))
+        return run.result
+
+    async def run_async(self, call: Call, job: JobContext) -> Any:
+        """The same for a coroutine function."""
+        with self._during(call, job) as run:
+            run.result = _as_json(await _function(call.kind.path)(run.services, **call.args))
+        return run.result
+
+    def run_batch(self, calls: Sequence[Call], jobs: Sequence[JobContext]) -> list[Any]:
+        """Calls of one kind, handed to its function together: per call its result, or the error that it failed with."""
+        services = [self._services.during(call, job) for call, job in zip(calls, jobs, strict=True)]
+        ended = _function(calls[0].kind.path)(services, [call.args for call in calls])
+        if len(ended) != len(calls):
+            raise RuntimeError(f"{calls[0].kind.path} gave {len(ended)} results for {len(calls)} calls")
+        return [self._end_of(call, job, one) for call, job, one in zip(calls, jobs, ended, strict=True)]
+
+    def _end_of(self, call: Call, job: JobContext, ended: Any) -> Any:
         try:
-            services = self._services.during(call, job)
+            with self._during(call, job) as run:
+                if isinstance(ended, BaseException):
+                    raise ended
+                run.result = _as_json(ended)
+            return run.result
+        except Exception as error:
+            return error
+
+    @contextmanager
+    def _during(self, call: Call, job: JobContext) -> Iterator[_Run]:
+        """What surrounds every run: the jobs that follow, the cache, the log line."""
+        started = time.monotonic()
+        run = _Run(self._services.during(call, job))
+        try:
             try:
-                result = _as_json(_function(call.kind.path)(services, **call.args))
-                result = self._enqueue_following(services, result)
+                yield run
+                run.result = self._enqueue_following(run.services, run.result)
             finally:  # a job may also fail after it changed something
                 self._forget_cached(call)
-            self._keep_cached(call, result)
+            self._keep_cached(call, run.result)
             self._record(call, started)
-            return result
         except BaseException as error:
             self._record(call, started, error)
             raise
