@@ -1,11 +1,10 @@
-"""Take back what dead workers held, so that it runs again: at once on this machine, within a minute from any other."""
+"""Bring back what a dead process of this machine held: its journal says what it had ended, and what it was at."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import socket
-import time
 import uuid
 from contextlib import suppress
 from functools import cache
@@ -13,22 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
-from redis import Redis, WatchError
-from rq.exceptions import NoSuchJobError
-from rq.job import JobStatus
-from rq.registry import StartedJobRegistry
-from rq.serializers import JSONSerializer
+from redis import Redis
 
-from ltmc_jobs.orchestration.heartbeats import BEAT_SECONDS, Heartbeats
-from ltmc_jobs.queues.inspect import queue_names
-from ltmc_jobs.queues.producer import rq_queue
-from ltmc_jobs.queues.repair import put_lost_back
-from ltmc_jobs.queues.rq_job import Job
-from ltmc_jobs.registry import Queue
-from workers import processes
+from ltmc_jobs import keys
+from ltmc_jobs.queues.claims import Claims, Ending, bury
+from ltmc_jobs.settings import Settings
+from workers import journal, processes
 
-WORKERS = "rq:workers"
-PREFIX = "rq:worker:"
+LEASES = keys.key(keys.INSTALLATION, "lease")
 
 log = structlog.get_logger("ltmc.worker")
 
@@ -45,7 +36,8 @@ class WorkerName(NamedTuple):
     @classmethod
     def own(cls, pool: str) -> WorkerName:
         """This process."""
-        return cls(socket.gethostname(), pool, os.getpid(), _started(os.getpid()), place())
+        host = socket.gethostname().replace("/", "-")
+        return cls(host, pool, os.getpid(), _started(os.getpid()), place())
 
     @classmethod
     def read(cls, name: str) -> WorkerName | None:
@@ -75,99 +67,43 @@ def place() -> str:
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:8]
 
 
-def take_back(connection: Redis, *, elsewhere: bool = False) -> int:
-    """Requeue the jobs of dead workers; how many there were. `elsewhere`: also of those on other machines.
-
-    Here a worker is dead when its process is gone; elsewhere, when nothing was heard of it for long. What a dead one
-    had popped and not yet started comes back too.
-    """
-    dead = {name for name in _names(connection) if name.is_dead_here}
-    if elsewhere:
-        dead |= _silent(connection)
-    buried = [_bury(connection, name) for name in dead]
-    taken = sum(_requeue(connection, job_id) for job_id in _orphans(connection, dead))
-    # One that several bury is looked after by the one that removed its name.
-    lost = put_lost_back(connection) if any(buried) else []
-    if lost:
-        log.warning("put jobs back that a dead worker had popped", job_ids=lost)
-    return taken + len(lost)
+def journals(settings: Settings) -> Path:
+    """Where the worker processes of this home keep their journals."""
+    return settings.run_directory / "journals"
 
 
-def _names(connection: Redis) -> set[WorkerName]:
-    members: Any = connection.smembers(WORKERS)
-    names = (WorkerName.read(member.decode().removeprefix(PREFIX)) for member in members)
-    return {name for name in names if name}
+def take_back(connection: Redis, directory: Path) -> int:
+    """Give the jobs of this machine's dead workers to others, with the results that they had not yet sent; how many."""
+    taken = 0
+    for file in directory.glob(f"*{journal.SUFFIX}") if directory.exists() else ():
+        name = WorkerName.read(file.name.removesuffix(journal.SUFFIX))
+        if name and name.is_dead_here:
+            taken += _replay(connection, file)
+    for name in _leased(connection):
+        if name.is_dead_here:  # its journal is gone, or another home's
+            buried = bury(connection, str(name), Ending.AGAIN)
+            taken += buried[0] if buried else 0
+    return taken
 
 
-def _silent(connection: Redis) -> set[WorkerName]:
-    """Workers of other places that are not heard of, asked twice: after a pause of Redis nobody has beaten yet."""
-    heartbeats = Heartbeats(connection)
-
-    def unheard() -> set[WorkerName]:
-        heard = heartbeats.names(Queue)
-        return {name for name in _names(connection) if name.place != place() and str(name) not in heard}
-
-    silent = unheard()
-    if silent:
-        time.sleep(BEAT_SECONDS + 1)
-        silent &= unheard()
-    return silent
-
-
-def _bury(connection: Redis, name: WorkerName) -> bool:
-    """Remove a dead worker from RQ's sets; whether it was us who did."""
-    member = f"{PREFIX}{name}"
-    if not connection.srem(WORKERS, member):
-        return False
-    for queue in queue_names(connection):
-        connection.srem(f"rq:workers:{queue}", member)
-    connection.delete(member)
-    log.warning("a worker is dead", worker=str(name))
-    return True
+def _replay(connection: Redis, file: Path) -> int:
+    """Send what a dead process had ended, then bury it; safe for several at once."""
+    try:
+        entries = journal.read(file)
+    except FileNotFoundError:
+        return 0
+    Claims(connection, entries.worker, (), number=uuid.uuid4().int >> 80).tick(entries.ended, 0)
+    buried = bury(connection, entries.worker, Ending.BACK, suspects=sorted(entries.begun))
+    file.unlink(missing_ok=True)
+    given, suspects = buried or (0, 0)
+    log.warning("a worker died", worker=entries.worker, given_back=given, it_was_at=suspects)
+    return given
 
 
-def _orphans(connection: Redis, dead: set[WorkerName]) -> list[str]:
-    """Started jobs whose worker is dead, or neither known to RQ nor heard of: it took its leave and failed to end them.
-
-    One that is heard of was buried too early, as after a sleep, and goes on with its jobs.
-    """
-    held: dict[str, str] = {}
-    for queue in queue_names(connection):
-        members: Any = connection.zrange(f"rq:wip:{queue}", 0, -1)
-        for job_id in (member.decode().partition(":")[0] for member in members):
-            told: Any = connection.hmget(Job.key_for(job_id), "status", "worker_name")
-            status, worker = told
-            if status == b"started" and worker and WorkerName.read(worker.decode()):
-                held[job_id] = worker.decode()
-    if not held:
-        return []
-    known: Any = connection.smembers(WORKERS)  # after the jobs: a worker is there before its job
-    heard = Heartbeats(connection).names(Queue) - {str(name) for name in dead}
-    return [
-        job_id for job_id, worker in held.items() if worker not in heard and f"{PREFIX}{worker}".encode() not in known
-    ]
-
-
-def _requeue(connection: Redis, job_id: str) -> bool:
-    with suppress(NoSuchJobError, WatchError), connection.pipeline() as pipeline:
-        pipeline.watch(Job.key_for(job_id))  # type: ignore[no-untyped-call]
-        job = Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
-        if job.get_status() != JobStatus.STARTED:
-            return False
-        queue = rq_queue(connection, job.origin)
-        registry = StartedJobRegistry(job.origin, connection, job_class=Job, serializer=JSONSerializer)
-        again, worker = job.should_retry, job.worker_name
-        pipeline.multi()
-        registry.remove_executions(job, pipeline=pipeline)
-        if again:
-            job.retry(queue, pipeline)
-        else:
-            job.set_status(JobStatus.FAILED, pipeline=pipeline)
-            job._handle_failure("its worker died while it ran", pipeline=pipeline)
-        pipeline.execute()
-        log.warning("took a job back from a dead worker", job_id=job_id, worker=worker, again=again)
-        return True
-    return False
+def _leased(connection: Redis) -> list[WorkerName]:
+    members: Any = connection.zrange(LEASES, 0, -1)
+    names = (WorkerName.read(member.decode()) for member in members)
+    return [name for name in names if name]
 
 
 def _started(pid: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,13 @@ class Runner:
 
     def run(self, call: Call, job: JobContext) -> Any:
         """The call's result as JSON; raises the function's own error."""
+        if call.kind.batch > 1:
+            (ended,) = self.run_batch([call], [job])
+            if isinstance(ended, BaseException):
+                raise ended
+            return ended
+        if call.kind.executor == "asyncio":  # outside of an event loop: a stock worker, or a process of its own
+            return asyncio.run(self.run_async(call, job))
         with self._during(call, job) as run:
             run.result = _as_json(_function(call.kind.path)(run.services, **call.args))
         return run.result

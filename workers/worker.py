@@ -1,54 +1,78 @@
-"""One worker process: RQ's loop without a fork per job, our jobs, a heartbeat beside it."""
+"""One worker process: a warm main thread that runs jobs, and a courier beside it that claims them and brings them home."""
 
 from __future__ import annotations
 
+import os
+import platform
+import signal
+import sys
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 
 import redis
+import rq
 import structlog
-from redis import Redis
-from rq import SimpleWorker
-from rq.serializers import JSONSerializer
 
 from ltmc_jobs import logs
 from ltmc_jobs.orchestration.heartbeats import BEAT_SECONDS
-from ltmc_jobs.queues.producer import rq_queue
-from ltmc_jobs.queues.rq_job import Job
+from ltmc_jobs.queues.claims import Claims
 from ltmc_jobs.registry import STORELESS_QUEUES, Queue
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
-from workers.executor import Executor
+from workers.courier import Courier
+from workers.journal import Journal
+from workers.leader import Leader
 from workers.pools import Pool
-from workers.recovery import WorkerName, take_back
+from workers.recovery import WorkerName, journals, take_back
+from workers.runner import Runner
+from workers.staff import Staff
 
-FLUSH_SECONDS = 1.0
+# A thread that computes holds Python's lock for so long before the courier gets it; the default is five times that.
+SWITCH_SECONDS = 0.001
+SPENT = 75  # exit code: a job could not be stopped
 
 log = structlog.get_logger("ltmc.worker")
 
 
 def work(settings: Settings, pool: Pool) -> None:
-    """Work on a pool's queues until SIGTERM; the running job is finished first."""
+    """Work on a pool's queues until SIGTERM; what runs is ended first, or given to others when it takes too long."""
     logs.configure(settings.log_level, process=f"worker:{pool.name}")
+    sys.setswitchinterval(SWITCH_SECONDS)
     shared = Shared.open(settings)
     queues = allowed(pool.queues, shared.installation.owns_stores())
     if not queues:
         log.warning("these queues touch files of another installation; nothing to do here", queues=list(pool.queues))
         return
     services = Services.open(shared)
-    executor = Executor(services)
-    Job.bind(shared.keys, executor.run, executor.refuse)
     name = str(WorkerName.own(pool.name))
-    take_back(shared.redis)
+    with suppress(redis.RedisError):
+        take_back(shared.redis, journals(settings))
+    journal = Journal(journals(settings), name)
+    runner = Runner(services)
     pulse = Pulse(shared, name, queues)
-    pulse.start()
-    try:
-        loop(shared, name, queues)
-    finally:
-        pulse.stop()
-        services.close()
+    courier = Courier(
+        shared.redis,
+        Claims(shared.redis, name, queues, facts(pool, queues)),
+        journal,
+        shared.keys,
+        runner.refuse,
+        errands=[pulse, Leader(shared.redis, name, journals(settings))],
+        stop_seconds=settings.stop_seconds,
+    )
+    staff = Staff(settings, runner, journal, courier.ended)
+    courier.employ(staff)
+    listen_to_signals(courier)
+    courier.start()
+    threading.Thread(target=_see_out, args=(courier, staff), daemon=True).start()
+    staff.inline.run()
+    courier.join()
+    pulse.leave()
+    services.close()
+    if courier.error is not None:
+        raise SystemExit(1)
 
 
 def allowed(queues: Iterable[Queue], owns_stores: bool) -> list[Queue]:
@@ -56,49 +80,53 @@ def allowed(queues: Iterable[Queue], owns_stores: bool) -> list[Queue]:
     return [queue for queue in queues if owns_stores or queue in STORELESS_QUEUES]
 
 
-def loop(shared: Shared, name: str, queues: list[Queue], *, burst: bool = False) -> None:
-    """RQ's own loop over these queues, the first one first."""
-    # A connection of its own: RQ waits for a job far longer than our other answers may take.
-    connection = Redis.from_url(shared.settings.redis_address(), socket_timeout=None)
-    worker = SimpleWorker(
-        [rq_queue(connection, queue) for queue in queues],
-        name=name,
-        connection=connection,
-        job_class=Job,
-        serializer=JSONSerializer,
-        log_job_description=False,
-    )
-    worker.log_result_lifespan = False
-    try:
-        worker.work(burst=burst, logging_level="WARNING")
-    finally:
-        connection.close()
+def facts(pool: Pool, queues: Iterable[Queue]) -> dict[str, str]:
+    """What RQ's tools show of a worker, and the fleet's view."""
+    return {
+        "queues": ",".join(queues),
+        "pid": str(os.getpid()),
+        "hostname": platform.node(),
+        "ip_address": "",
+        "version": rq.VERSION,
+        "python_version": sys.version,
+        "ltmc_pool": pool.name,
+    }
 
 
-class Pulse(threading.Thread):
-    """Says every few seconds that this process lives, and adds its counts to Redis."""
+def listen_to_signals(courier: Courier) -> None:
+    """SIGTERM and SIGINT end the process; the courier hears them even while a job is in native code."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
+    signal.set_wakeup_fd(courier.ear, warn_on_full_buffer=False)
+
+
+def _see_out(courier: Courier, staff: Staff) -> None:
+    """End the process when the courier is done, even if a job on the main thread is not."""
+    courier.join()
+    if not staff.is_quiet:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(SPENT if staff.is_spent else 0)
+
+
+class Pulse:
+    """An errand of the courier's: says that this process lives, and adds its counts to Redis."""
 
     def __init__(self, shared: Shared, name: str, queues: list[Queue]) -> None:
-        super().__init__(daemon=True, name="pulse")
         self._shared = shared
         self._name = name
         self._queues = queues
-        self._stopping = threading.Event()
+        self._beaten = 0.0
 
-    def run(self) -> None:
-        beats = 0
-        while True:
-            with suppress(redis.RedisError):  # back when Redis is back
-                if beats % int(BEAT_SECONDS / FLUSH_SECONDS) == 0:
-                    self._shared.heartbeats.beat(self._name, self._queues)
-                self._shared.metrics.flush()
-            beats += 1
-            if self._stopping.wait(FLUSH_SECONDS):
-                return
+    def __call__(self, leads: bool) -> None:
+        now = time.monotonic()
+        if now - self._beaten >= BEAT_SECONDS:
+            self._shared.heartbeats.beat(self._name, self._queues)
+            self._beaten = now
+        self._shared.metrics.flush()
 
-    def stop(self) -> None:
-        self._stopping.set()
-        self.join()
+    def leave(self) -> None:
+        """The process ends."""
         with suppress(redis.RedisError):
             self._shared.metrics.flush()
             self._shared.heartbeats.leave(self._name, self._queues)

@@ -104,15 +104,7 @@ def seal(spec: JobSpec, keys: Keyring) -> str:
 
 def unseal(envelope: Any, job_id: str, keys: Keyring) -> Call:
     """The call in an envelope; EnvelopeRefused unless it is ours, for this very job, and names what is declared."""
-    if not isinstance(envelope, dict) or not isinstance(envelope.get("signature"), str):
-        raise EnvelopeRefused("the job carries no signed envelope; enqueue it through this platform")
-    content = {name: value for name, value in envelope.items() if name != "signature"}
-    if not keys.verifies(_canonical(content), envelope["signature"]):
-        raise EnvelopeRefused("the job's signature is not of this installation (or its content was changed)")
-    if content.get("v") != VERSION:
-        raise EnvelopeRefused(f"envelope version {content.get('v')!r} is not {VERSION}; update the older side")
-    if content["id"] != job_id:
-        raise EnvelopeRefused("the envelope belongs to another job")
+    content = verified(envelope, job_id, keys)
     try:
         kind = registry.kind(content["func"])
     except UnknownMethod:
@@ -126,6 +118,27 @@ def unseal(envelope: Any, job_id: str, keys: Keyring) -> Call:
         trace_id=content["trace_id"],
         cache_key=content["cache_key"],
     )
+
+
+def verified(envelope: Any, job_id: str, keys: Keyring) -> dict[str, Any]:
+    """What an envelope says; EnvelopeRefused unless it is ours and for this very job."""
+    if not isinstance(envelope, dict) or not isinstance(envelope.get("signature"), str):
+        raise EnvelopeRefused("the job carries no signed envelope; enqueue it through this platform")
+    content = {name: value for name, value in envelope.items() if name != "signature"}
+    if not keys.verifies(_canonical(content), envelope["signature"]):
+        raise EnvelopeRefused("the job's signature is not of this installation (or its content was changed)")
+    if content.get("v") != VERSION:
+        raise EnvelopeRefused(f"envelope version {content.get('v')!r} is not {VERSION}; update the older side")
+    if content["id"] != job_id:
+        raise EnvelopeRefused("the envelope belongs to another job")
+    return content
+
+
+def reseal(content: dict[str, Any], job_id: str, keys: Keyring) -> str:
+    """The envelope, as JSON, of another job that runs what a verified one says."""
+    trace_id = job_id if content["trace_id"] == content["id"] else content["trace_id"]
+    own = content | {"id": job_id, "trace_id": trace_id, "issued_at": round(time.time(), 6)}
+    return _encode(own | {"signature": keys.sign(_canonical(own))})
 
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode

@@ -9,6 +9,7 @@ local function leads(token) return call('GET', LEADER) == token end
 -- A schedule is over: its entry goes, its hash stays for a while.
 local function finish(id, status)
   call('ZREM', ENTRIES, id)
+  if call('EXISTS', JOB .. id) == 0 then return end
   call('HSET', JOB .. id, 'status', status, 'ended_at', NOW_TEXT)
   call('EXPIRE', JOB .. id, ENDED_SECONDS)
 end

@@ -130,7 +130,7 @@ if again then
       end
     end
   end
-elseif free > 0 and call('EXISTS', 'rq:suspended') == 0 then
+elseif (free > 0 or prefetch > 0) and call('EXISTS', 'rq:suspended') == 0 then
   if control then
     for field in pairs(control) do
       if string.sub(field, 1, 11) == 'limit:func:' then control.has_functions = true end

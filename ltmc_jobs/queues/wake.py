@@ -1,0 +1,56 @@
+"""The one blocking read of an idle worker process, whatever the number of its queues: a list that wakers push to."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Any
+
+import redis
+from redis import Redis
+
+from ltmc_jobs import keys
+
+# Long, since nothing is polled for; it ends now and then so that a connection that died silently is noticed.
+BLOCK_SECONDS = 30
+
+
+class WakeCall:
+    """A connection on which a BLPOP is always out. Messages: `w` (there is work) or `c<job>` (stop this job)."""
+
+    def __init__(self, connection: Redis, worker: str) -> None:
+        self._pool = connection.connection_pool
+        self._key = f"{keys.PREFIX}wake:{worker}"
+        self._line: Any = None
+
+    def sources(self) -> list[socket.socket]:
+        """What becomes readable when there is a message."""
+        sock = getattr(self._line, "_sock", None)
+        return [sock] if sock is not None else []
+
+    def listen(self) -> None:
+        """Send the read, if none is out; raises redis.RedisError."""
+        if self._line is None:
+            line = self._pool.make_connection()
+            line.connect()
+            line.send_command("BLPOP", self._key, BLOCK_SECONDS)
+            self._line = line
+
+    def messages(self) -> list[bytes]:
+        """The message that has come, if any; the next read is out."""
+        if self._line is None:
+            return []
+        answer = self._line.read_response()
+        self._line.send_command("BLPOP", self._key, BLOCK_SECONDS)
+        return [answer[1]] if answer else []
+
+    def reset(self) -> None:
+        """Drop the connection; `listen` makes another."""
+        line, self._line = self._line, None
+        if line is not None:
+            with contextlib.suppress(redis.RedisError, OSError):
+                line.disconnect()
+
+    def close(self) -> None:
+        """As `reset`, for good."""
+        self.reset()

@@ -1,0 +1,296 @@
+"""The one thread of a worker process that talks to Redis: claims jobs, brings home how they ended, keeps the lease."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import redis
+import structlog
+from redis import Redis
+
+from ltmc_jobs.errors import EnvelopeRefused, LtmcError
+from ltmc_jobs.queues import reach
+from ltmc_jobs.queues.claims import RENEW_SECONDS, Claim, Claims, Run
+from ltmc_jobs.queues.envelope import Keyring
+from ltmc_jobs.queues.wake import WakeCall
+from workers.execution import Execution, opened
+from workers.journal import Journal
+from workers.staff import Staff
+
+FLUSH_SECONDS = 0.001
+FLUSH_RUNS = 64
+LOOK_SECONDS = 0.05  # how often what waits behind something, or was told to stop, is looked at
+AWAY_SECONDS = (0.05, 1.0)  # first and longest pause while Redis is away
+STARVED_LOOK_SECONDS = 1.0
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+log = structlog.get_logger("ltmc.worker")
+
+
+class Courier(threading.Thread):
+    """Runs until told to stop; then gives back what has not begun, waits for the rest, and takes its leave.
+
+    `every_second` is called about once a second, and `leads` every second while this process is the leader.
+    """
+
+    def __init__(
+        self,
+        connection: Redis,
+        claims: Claims,
+        journal: Journal,
+        keys: Keyring,
+        refuse: Callable[[str, LtmcError], None],
+        errands: Sequence[Callable[[bool], None]] = (),
+        stop_seconds: float = 20.0,
+    ) -> None:
+        super().__init__(daemon=True, name="courier")
+        self._claims = claims
+        self._staff: Staff
+        self._journal = journal
+        self._keys = keys
+        self._refuse = refuse
+        self._errands = errands
+        self._stop_seconds = stop_seconds
+        self._wake = WakeCall(connection, claims.worker)
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        self._ended: deque[tuple[Execution, Run]] = deque()
+        self._words: deque[tuple[Claim, str, str]] = deque()
+        self._first_ended = 0.0
+        self._offset = 0.0  # server's time less our monotonic time
+        self._hungry = True  # may claim: not known to have found nothing
+        self._come_again = float("inf")
+        self._renewed = self._errand = self._looked_for_starved = 0.0
+        self._pause = 0.0
+        self._unsent: list[Run] = []
+        self._leads = False
+        self.stopping_at: float | None = None
+        self.held: dict[str, Execution] = {}
+        self.error: BaseException | None = None
+
+    @property
+    def ear(self) -> int:
+        """A descriptor to which the numbers of signals may be written."""
+        return self._writer
+
+    def employ(self, staff: Staff) -> None:
+        """Say who runs the jobs; before `start`."""
+        self._staff = staff
+
+    # From any thread
+
+    def server_time(self) -> float:
+        """Now, by the server's clock: its own last word and what passed here since."""
+        return time.monotonic() + self._offset
+
+    def ended(self, execution: Execution, run: Run) -> None:
+        """An executor has ended a run."""
+        if not self._ended:
+            self._first_ended = time.monotonic()
+        self._ended.append((execution, run))
+        self.poke()
+
+    def report(self, execution: Execution, kind: str, text: str) -> None:
+        """A job tells of itself."""
+        self._words.append((execution.claim, kind, text))
+        self.poke()
+
+    def stop(self) -> None:
+        """Begin to end; a second time: at once."""
+        now = time.monotonic()
+        self.stopping_at = now + self._stop_seconds if self.stopping_at is None else now
+        self.poke()
+
+    def poke(self) -> None:
+        """End its sleep."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._writer, b"!")
+
+    # Its own life
+
+    def run(self) -> None:
+        try:
+            while not self._has_ended():
+                self._wait()
+                self._round()
+            self._depart()
+        except BaseException as error:
+            self.error = error
+            log.exception("the worker's courier failed")
+        finally:
+            self._staff.close()
+
+    def _has_ended(self) -> bool:
+        if self.stopping_at is None:
+            return self._staff.is_spent and not self.held and not self._ended
+        return (not self.held and not self._ended) or time.monotonic() > self.stopping_at
+
+    def _wait(self) -> None:
+        sources = [self._reader, *self._wake.sources()]
+        ready, _, _ = select.select(sources, [], [], max(0.0, self._seconds()))
+        if self._reader in ready:
+            for byte in os.read(self._reader, 4096):
+                if byte in STOPPING:
+                    self.stop()
+        if len(ready) > (self._reader in ready):
+            self._hear()
+
+    def _seconds(self) -> float:
+        """How long nothing needs to be done, if nobody calls."""
+        now = time.monotonic()
+        if self._pause:
+            return self._pause
+        if self._words or (self._hungry and self.stopping_at is None):
+            return 0.0
+        if self._ended:
+            return 0.0 if self._flush_is_due(now) else self._first_ended + FLUSH_SECONDS - now
+        due = min(self._renewed + RENEW_SECONDS, self._come_again - self._offset, self._errand + 1.0)
+        if not self.held:
+            return due - now
+        running = list(self._staff.running())
+        stops = self.stopping_at is not None or any(one.interrupted_at is not None for one in running)
+        deadlines = [one.deadline for one in running if one.interrupted_at is None]
+        look = LOOK_SECONDS if stops or self._staff.has_backlog else 1.0
+        return min([due, now + look, *deadlines]) - now
+
+    def _flush_is_due(self, now: float) -> bool:
+        idle = len(self._ended) >= len(self.held)  # all that we hold has ended: nothing more will come
+        return idle or len(self._ended) >= FLUSH_RUNS or now - self._first_ended >= FLUSH_SECONDS
+
+    def _hear(self) -> None:
+        try:
+            for message in self._wake.messages():
+                if message.startswith(b"c"):
+                    job_id = message[1:].decode()
+                    self._staff.cancel([one for one in list(self.held.values()) if one.job_id == job_id])
+                else:
+                    self._hungry = True
+        except redis.RedisError:
+            self._wake.reset()
+
+    def _round(self) -> None:
+        now = time.monotonic()
+        try:
+            self._wake.listen()
+            if now - self._renewed >= RENEW_SECONDS or not self._renewed:
+                self._renew()
+            self._staff.look_after(now, stopping=self.stopping_at is not None)
+            if self._words:
+                self._send_words()
+            if self._needs_tick(now):
+                self._tick(now)
+            self._run_errands(now)
+            self._pause = 0.0
+        except redis.RedisError as error:
+            self._stand_by(error)
+
+    def _needs_tick(self, now: float) -> bool:
+        if self._unsent or self.server_time() >= self._come_again:
+            return True
+        if self._ended and self._flush_is_due(now):
+            return True
+        return self._hungry and self.stopping_at is None and not self._staff.is_spent
+
+    def _renew(self) -> None:
+        held_on, leads, server = self._claims.renew()
+        if not held_on and self.held:
+            log.warning("the lease had ended; what was held may run elsewhere", jobs=len(self.held))
+        self._offset = server - time.monotonic()
+        self._renewed = time.monotonic()
+        self._leads = leads
+        self._hungry = self._hungry or self._staff.room().free > 0  # a wake-up may have been lost
+
+    def _tick(self, now: float) -> None:
+        if not self._unsent:
+            self._unsent = self._collect()
+        accepts = self.stopping_at is None and not self._staff.is_spent
+        room = self._staff.room() if accepts else None
+        look = now - self._looked_for_starved > STARVED_LOOK_SECONDS
+        ticked = self._claims.tick(
+            self._unsent, room.free if room else 0, room.prefetch if room else 0, look_for_starved=look
+        )
+        self._looked_for_starved = now if look else self._looked_for_starved
+        self._offset = ticked.server_time - time.monotonic()
+        self._come_again = ticked.come_again_at if ticked.come_again_at is not None else float("inf")
+        if ticked.refused:
+            log.warning("ended too late; the job had been given to another", jobs=ticked.refused)
+        self._unsent = []
+        # Full: it asks again when a job ends. Not full: the queues were empty, and it will be woken.
+        self._hungry = False
+        self._journal.settle([one.claim.member for one in self._staff.running()], [run for _, run in list(self._ended)])
+        self._dispatch(ticked.claims)
+
+    def _collect(self) -> list[Run]:
+        runs = []
+        while self._ended:
+            execution, run = self._ended.popleft()
+            self.held.pop(execution.claim.member, None)
+            runs.append(run)
+        return runs
+
+    def _dispatch(self, claims: Sequence[Claim]) -> None:
+        executions = []
+        for claim in claims:
+            try:
+                execution = Execution(claim, opened(claim, self._keys), self)
+            except EnvelopeRefused as error:
+                self._refuse(claim.job_id, error)
+                refused = Execution(claim, None, self)
+                self.held[claim.member] = refused
+                self.ended(refused, refused.failed(error))
+                continue
+            self.held[claim.member] = execution
+            executions.append(execution)
+        self._staff.submit(executions)
+
+    def _send_words(self) -> None:
+        words = [self._words.popleft() for _ in range(len(self._words))]
+        try:
+            self._claims.report(words)
+        except redis.RedisError:
+            self._words.extendleft(reversed(words))
+            raise
+
+    def _run_errands(self, now: float) -> None:
+        if now - self._errand >= 1.0:
+            self._errand = now
+            for errand in self._errands:
+                errand(self._leads)
+
+    def _stand_by(self, error: redis.RedisError) -> None:
+        """Redis is away or refuses: keep what has ended, and try again; jobs at hand go on meanwhile."""
+        first, longest = AWAY_SECONDS
+        if not self._pause:
+            log.error("Redis does not take what is to be written; it is kept", reason=reach.refusal(error) or str(error))
+        self._pause = min(longest, self._pause * 2 or first)
+        self._wake.reset()
+
+    def _depart(self) -> None:
+        """Bring home what there is; what still runs is given to others, and whatever it does is refused."""
+        deadline = time.monotonic() + 5.0
+        for execution in list(self.held.values()):
+            if not execution.ended:
+                execution.ended = True
+                self._ended.append((execution, execution.again()))
+        while time.monotonic() < deadline:
+            try:
+                if self._words:
+                    self._send_words()
+                if self._unsent or self._ended:
+                    self._tick(time.monotonic())
+                for errand in self._errands:
+                    errand(False)
+                self._claims.leave()
+                self._journal.close()
+                break
+            except redis.RedisError:
+                time.sleep(0.1)
+        self._wake.close()

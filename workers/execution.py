@@ -1,0 +1,157 @@
+"""One run of a claimed job: its call, what it may tell while it runs, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+import traceback
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ltmc_jobs.errors import EnvelopeRefused, JobCancelled, JobFailed, JobTimeout, LtmcError, Misconfigured
+from ltmc_jobs.queues.claims import Claim, Ending, Run, as_failure, as_result
+from ltmc_jobs.queues.envelope import Call, Keyring, unseal
+from ltmc_jobs.queues.producer import PAYLOAD_LIMIT
+
+if TYPE_CHECKING:
+    from workers.courier import Courier
+
+LONGEST_RETRY_SECONDS = 300.0
+TRANSIENT = (ConnectionError, TimeoutError)
+
+
+class Interruption(BaseException):
+    """Raised inside a job to stop it; no `except Exception` swallows it."""
+
+
+class TimeUp(Interruption):
+    """The job's time is over."""
+
+
+class Cancelled(Interruption):
+    """Somebody cancelled the job."""
+
+
+@dataclass(slots=True, eq=False)
+class Execution:
+    """A claim being run in this process: the JobContext that its function sees."""
+
+    claim: Claim
+    call: Call | None  # None: refused
+    courier: Courier
+    begun: float | None = None  # monotonic
+    ended: bool = False
+    interrupted_at: float | None = None
+    reason: type[Interruption] = field(default=TimeUp)
+
+    @property
+    def job_id(self) -> str:
+        return self.claim.job_id
+
+    @property
+    def attempt(self) -> int:
+        return self.claim.attempt
+
+    @property
+    def deadline(self) -> float:
+        """Monotonic time at which it is stopped; without a limit, never."""
+        if self.claim.timeout_seconds <= 0:
+            return float("inf")
+        return (self.begun or time.monotonic()) + self.claim.timeout_seconds
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Say how far it is."""
+        self.courier.report(self, "progress", json.dumps({"done": done, "total": total, "message": message}))
+
+    def log(self, line: str) -> None:
+        """Keep a line with the job."""
+        self.courier.report(self, "log", line)
+
+    def cancelled(self) -> bool:
+        """Whether somebody asked for its end."""
+        return self.interrupted_at is not None and self.reason is Cancelled
+
+    def begin(self) -> None:
+        """The function is about to run."""
+        self.begun = time.monotonic()
+
+    def done(self, result: Any) -> Run:
+        """It ended with a result; what is no JSON is a failure."""
+        try:
+            payload = as_result(result)
+        except (TypeError, ValueError) as error:
+            return self.failed(JobFailed(f"the result is not JSON: {error}"))
+        return self._run(Ending.DONE, payload)
+
+    def failed(self, error: BaseException) -> Run:
+        """It ended with an error; whether it is run again, and when, depends on the error's class."""
+        if isinstance(error, Cancelled):
+            return self._run(Ending.STOPPED, "", JobCancelled())
+        told = self._told(error)
+        text = as_failure("".join(traceback.format_exception(error)))
+        kind = self.call.kind if self.call else None
+        if kind is None or not (told.retry or isinstance(error, (*TRANSIENT, *kind.retry_on))):
+            return self._run(Ending.FINAL, text, told)
+        first = told.retry_seconds if kind.retry_seconds is None else kind.retry_seconds
+        return self._run(Ending.FAILED, text, told, delay_seconds(first, self.claim.attempt))
+
+    def back(self) -> Run:
+        """It has not begun, and another may have it."""
+        return self._run(Ending.BACK)
+
+    def again(self) -> Run:
+        """It began, and is to run again elsewhere."""
+        return self._run(Ending.AGAIN)
+
+    def crashed(self, error: LtmcError, words: str) -> Run:
+        """Its own process died."""
+        return self._run(Ending.CRASHED, as_failure(words), error)
+
+    def _told(self, error: BaseException) -> LtmcError:
+        """What callers hear of an error."""
+        if isinstance(error, TimeUp):
+            return JobTimeout(f"stopped after {self.claim.timeout_seconds} seconds")
+        if isinstance(error, Misconfigured):
+            # Its words name files and settings of ours: they are for the log.
+            return Misconfigured("a worker of this installation is misconfigured; its log and `ltmc doctor` say how")
+        if isinstance(error, LtmcError):
+            return error
+        return JobFailed("the job failed; its id leads to the cause in the workers' log", id=self.job_id)
+
+    def _run(self, ending: Ending, payload: str = "", error: LtmcError | None = None, delay: float = 0.0) -> Run:
+        now = self.courier.server_time()
+        took = time.monotonic() - self.begun if self.begun is not None else 0.0
+        told = json.dumps(error.as_dict()) if error else ""
+        return Run(self.job_id, self.claim.execution, ending, payload, told, delay, now - took, now)
+
+
+def opened(claim: Claim, keys: Keyring) -> Call:
+    """The verified call of a claim; EnvelopeRefused for anything that this installation did not sign as it stands."""
+    if claim.unsigned:
+        raise EnvelopeRefused("the job carries RQ callbacks or webhooks, which are not signed")
+    try:
+        # RQ inflates what was deflated; a pickle is neither JSON nor ever opened.
+        _, instance, args, kwargs = json.loads(inflated(claim.data))
+        envelope = args[0]
+        ours = instance is None and len(args) == 1 and not kwargs
+    except (ValueError, TypeError, KeyError, IndexError):
+        ours = False
+    if not ours:
+        raise EnvelopeRefused("the job carries no signed envelope; enqueue it through this platform")
+    return unseal(envelope, claim.job_id, keys)
+
+
+def inflated(data: bytes) -> bytes:
+    """RQ's `data`, which stock producers deflate; never more than a payload may be."""
+    try:
+        return zlib.decompressobj().decompress(data, PAYLOAD_LIMIT)
+    except zlib.error:
+        return data
+
+
+def delay_seconds(first: float, attempt: int) -> float:
+    """The pause before the next attempt: doubled each time, at most five minutes, of which a random half is kept."""
+    whole = min(first * 2.0 ** min(attempt - 1, 30), LONGEST_RETRY_SECONDS)
+    return whole * random.uniform(0.5, 1.0)  # so that what failed together does not come back together

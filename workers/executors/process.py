@@ -1,0 +1,97 @@
+"""Jobs in processes of their own, one each: for native code, memory hogs, and whatever may have killed a worker."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Any
+
+from ltmc_jobs.errors import JobCancelled, JobTimeout
+from ltmc_jobs.queues.claims import Run
+from ltmc_jobs.queues.isolated import ChildDied, IsolatedProcess
+from workers.execution import Cancelled, Execution, Interruption, TimeUp, inflated
+from workers.executors.contract import Executor
+from workers.journal import Journal
+
+
+class ProcessExecutor(Executor):
+    """So many slots, each a thread that waits for its warm child; a child is killed to stop its job."""
+
+    def __init__(self, slots: int, journal: Journal, ended: Callable[[Execution, Run], None]) -> None:
+        super().__init__(slots, journal, ended)
+        self._ready: SimpleQueue[bool] = SimpleQueue()
+        self._children: list[IsolatedProcess] = []
+        self._at_work: dict[str, IsolatedProcess] = {}
+
+    def start(self) -> None:
+        """Nothing: a child is started for its first job."""
+
+    def submit(self, executions: Sequence[Execution]) -> None:
+        self.backlog.extend(executions)
+        while len(self._children) < min(self.slots, len(self.running) + len(self.backlog)):
+            modules = sorted({_module(execution) for execution in executions})
+            self._children.append(IsolatedProcess(modules=modules))
+            name = f"isolated-{len(self._children)}"
+            threading.Thread(target=self._work, args=(self._children[-1],), daemon=True, name=name).start()
+        for _ in executions:
+            self._ready.put(True)
+
+    def interrupt(self, execution: Execution, reason: type[Interruption]) -> None:
+        execution.reason = reason
+        child = self._at_work.get(execution.claim.member)
+        if child is not None:
+            child.cancel()
+
+    def close(self) -> None:
+        for _ in self._children:
+            self._ready.put(False)
+        for child in self._children:
+            child.close()
+
+    def _work(self, child: IsolatedProcess) -> None:
+        while self._ready.get():
+            try:
+                execution = self.backlog.popleft()
+            except IndexError:
+                continue  # given back
+            self.end(execution, self._run(execution, child))
+
+    def _run(self, execution: Execution, child: IsolatedProcess) -> Run:
+        self.begin(execution)
+        claim = execution.claim
+        self._at_work[claim.member] = child
+        try:
+            envelope = json.loads(inflated(claim.data))[2][0]
+            limit = float(claim.timeout_seconds) if claim.timeout_seconds > 0 else 10.0 * 365 * 86_400
+            told = child.run(envelope, claim.job_id, claim.attempt, limit, lambda words: _report(execution, words))
+            return execution.done(told)
+        except ChildDied as error:
+            return execution.crashed(error, "\n".join([str(error), *error.__notes__]) if _has_notes(error) else str(error))
+        except JobCancelled:
+            return execution.failed(execution.reason() if execution.interrupted_at else Cancelled())
+        except JobTimeout:
+            return execution.failed(TimeUp())
+        except BaseException as error:  # whatever it is, it is the job's
+            return execution.failed(error)
+        finally:
+            self._at_work.pop(claim.member, None)
+
+
+def _report(execution: Execution, words: dict[str, Any]) -> None:
+    if "progress" in words:
+        execution.progress(**words["progress"])
+    if "log" in words:
+        execution.log(str(words["log"]))
+
+
+def _module(execution: Execution) -> str:
+    """Where the job's kind is declared, if that is not a module of the platform that every child reads."""
+    module = execution.call.kind.path.rpartition(".")[0]
+    return module if module in sys.modules else "ltmc_jobs.jobs"
+
+
+def _has_notes(error: BaseException) -> bool:
+    return bool(getattr(error, "__notes__", None))
