@@ -22,9 +22,11 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ltmc_requests_total": ("Requests answered, by method and status", ("method", "status")),
     "ltmc_jobs_total": ("Jobs ended, by queue and outcome", ("queue", "outcome")),
+    "ltmc_schedule_runs_total": ("Ticks of schedules, by what came of them", ("outcome",)),
     "ltmc_cache_lookups_total": ("Tool results looked up in the cache", ("tool", "outcome")),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ltmc_schedule_lateness_seconds": ("From when a run of a schedule was due to when it was queued", ()),
     "ltmc_request_duration_seconds": ("From request to answer", ("method",)),
     "ltmc_job_run_seconds": ("Run time of a job", ("queue", "func")),
 }

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,10 +18,9 @@ from redis import Redis
 from redis.exceptions import NoScriptError
 
 from ltmc_jobs import keys as names
-from ltmc_jobs.errors import LtmcError, NotFound
+from ltmc_jobs.errors import EnvelopeRefused, LtmcError, NotFound
 from ltmc_jobs.metrics import Metrics
-from ltmc_jobs.queues.envelope import Keyring
-from ltmc_jobs.queues.producer import job_fields
+from ltmc_jobs.queues.envelope import Keyring, reseal, verified
 from ltmc_jobs.queues.schedules import ENTRIES, Schedule, Tick, read_schedule
 from ltmc_jobs.queues.scripts import script
 
@@ -33,8 +34,18 @@ BLOCKED_SECONDS = 1.0
 HOLD_SECONDS = 0.5  # how often a tick that waits for the run before it looks again
 REMIND_SECONDS = 60.0
 OUTCOMES = {"fired": "fired", "overlap": "skipped_overlap"}
+CURE = "declare it again with ltmc_jobs.queues.rq_scheduler.Scheduler"
 # What a run takes over from its schedule's hash, where something is set there.
-TAKEN = ("timeout", "result_ttl", "failure_ttl", "ttl", "retries_left", "retry_intervals")
+TAKEN = (
+    "description",
+    "timeout",
+    "result_ttl",
+    "failure_ttl",
+    "ttl",
+    "retries_left",
+    "number_of_retries",
+    "retry_intervals",
+)
 
 log = structlog.get_logger("ltmc.schedules")
 
@@ -54,7 +65,7 @@ class Entry:
     @classmethod
     def of(cls, row: list[Any]) -> Entry:
         job_id, score, values = row
-        values = list(values) + [None] * (11 - len(values))
+        values = list(values) + [None] * (5 + len(TAKEN) - len(values))
         data, meta, origin, _, at_front = values[:5]
         return cls(
             id=job_id.decode(),
@@ -108,7 +119,7 @@ class Clockwork:
         gone = 0
         for name, score in self._connection.zscan_iter(ENTRIES, count=1000):
             pipeline = self._connection.pipeline(transaction=False)
-            pipeline.hmget(f"rq:job:{name.decode()}", "data", "meta")
+            pipeline.hmget(f"rq:job:{name.decode()}", "data", "meta", "origin")
             values = pipeline.execute(raise_on_error=False)[0]
             entry = Entry.of([name, repr(score).encode(), [] if isinstance(values, Exception) else values])
             gone += self._try(token, entry, score) is None
@@ -132,7 +143,8 @@ class Clockwork:
         """The command that fires an entry's tick, or passes it over."""
         if not entry.data:
             raise NotFound("its job is gone: it was deleted, or its time to live is over")
-        schedule, more = read_schedule(entry.id, entry.data, entry.meta, self._keys)
+        path, call = self._open(entry)
+        schedule, more = read_schedule(entry.id, entry.meta)
         due = schedule.due_of(float(entry.score))
         tick = schedule.tick(due, now)
         if schedule.paused and schedule.recurs:
@@ -148,19 +160,37 @@ class Clockwork:
             *(after.meta(more), passed.meta(more), held.held, held.meta(more)),
         ]
         meant = schedule.score(tick.run) if schedule.recurs and tick.run is not None else float(entry.score)
-        return Fire(command + self._run(schedule, entry, tick, more), max(0.0, now - meant), tick.missed)
+        return Fire(command + self._run(schedule, entry, tick, (path, call, more)), max(0.0, now - meant), tick.missed)
 
-    def _run(self, schedule: Schedule, entry: Entry, tick: Tick, more: dict[str, Any]) -> list[Any]:
-        spec = schedule.spec
-        place = [entry.queue or spec.kind.queue.value, "1" if entry.at_front else ""]
+    def _run(self, schedule: Schedule, entry: Entry, tick: Tick, what: tuple[str, Any, dict[str, Any]]) -> list[Any]:
+        """The run as the script takes it: id, queue, whether at its front, and the fields of its hash."""
+        place = [entry.queue, "1" if entry.at_front else ""]
         if tick.run is None or not schedule.recurs:
-            return [spec.id, *place]
-        run = replace(spec, id=schedule.run_id(tick.run))
-        meta = {"name": spec.kind.name, "project": spec.project, **more, "schedule": spec.id, "due": tick.run}
-        if spec.trace_id:
-            meta["trace_id"] = spec.trace_id
+            return [schedule.id, *place]
+        path, call, more = what
+        run_id = schedule.run_id(tick.run)
+        data = f"[{json.dumps(path)},null,[{reseal(call, run_id, self._keys)}],{{}}]"
+        meta = json.dumps(more | {"schedule": schedule.id, "due": tick.run})
         taken = [part for pair in entry.taken.items() for part in pair]
-        return [run.id, *place, *job_fields(run, self._keys), *taken, "meta", json.dumps(meta)]
+        return [run_id, *place, "data", data, *taken, "meta", meta]
+
+    def _open(self, entry: Entry) -> tuple[str, dict[str, Any]]:
+        """The function's path and the verified call in a job's data; EnvelopeRefused, with the cure, for all else.
+
+        The function need not be known here: that is for the workers of its queue.
+        """
+        raw = entry.data
+        with suppress(zlib.error):
+            raw = zlib.decompress(raw)
+        try:
+            path, _, args, kwargs = json.loads(raw)
+        except (ValueError, TypeError):
+            raise EnvelopeRefused(
+                f"it is pickled, as rq-scheduler makes it, and nothing is unpickled here; {CURE}"
+            ) from None
+        if not isinstance(args, list) or len(args) != 1 or kwargs or not entry.queue:
+            raise EnvelopeRefused(f"it carries no signed envelope; {CURE}")
+        return str(path), verified(args[0], entry.id, self._keys)
 
     def _send(self, fires: list[Fire]) -> list[Any]:
         """All at once; each is a step of its own."""

@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
@@ -41,6 +42,7 @@ OPTIONS = {
     "job_description": "description",
     **{name: name for name in ("timeout", "meta", "queue_name", "at_front", "depends_on", "on_success", "on_failure")},
 }
+TIMING = ("interval_seconds", "cron", "timezone", "repeat")
 POLICIES: dict[str, Callable[[Any], Any]] = {
     "misfire": Misfire,
     "overlap": Overlap,
@@ -115,14 +117,20 @@ class Scheduler(RqScheduler):  # type: ignore[misc]
         policy = _policy(options) | {"cron": cron_string, "timezone": place, "repeat": repeat or None}
         return self._enter(func, args, kwargs, None, options, policy)
 
-    def every(self, seconds: int, spec: JobSpec, **policy: Any) -> Job:
+    def every(self, seconds: int, spec: JobSpec, **options: Any) -> Job:
         """Run a job now and every so many seconds; the same declared again changes nothing."""
-        return self.declare(Schedule(spec=spec, interval_seconds=seconds, **_policy(policy)))
+        return self.declare(spec, interval_seconds=seconds, **options)
 
-    def declare(self, schedule: Schedule) -> Job:
-        """Have a schedule: made where there is none, made anew where it is another, kept where it is the same."""
+    def declare(self, spec: JobSpec, **options: Any) -> Job:
+        """Have a schedule: made where there is none, made anew where it is another, kept where it is the same.
+
+        Options are those of `schedule` and `cron`, and the fields of Schedule: `interval_seconds`, or `cron` with
+        `timezone`; `repeat`.
+        """
+        timing = {name: options.pop(name) for name in TIMING if name in options}
+        schedule = Schedule(id=spec.id, **timing, **_policy(options))
         due = "" if schedule.interval_seconds else self._first_due(schedule)
-        return self._write(schedule, due, {}, keeps=True)
+        return self._write(spec, schedule, due, options, keeps=True)
 
     def cancel(self, job: Job | str) -> None:
         """Take an entry out of the schedule; runs that have begun go on."""
@@ -176,36 +184,40 @@ class Scheduler(RqScheduler):  # type: ignore[misc]
         job_id = options.pop("id", None) or new_job_id()
         arguments = named_arguments(kind, func, args or (), dict(kwargs or {}))
         spec = JobSpec(kind, arguments, self._project, job_id, self._principal)
-        schedule = Schedule(spec=spec, **policy)
-        return self._write(schedule, self._first_due(schedule) if due is None else due, options, keeps=False)
+        schedule = Schedule(id=spec.id, **policy)
+        return self._write(spec, schedule, self._first_due(schedule) if due is None else due, options, keeps=False)
 
     def _first_due(self, schedule: Schedule) -> str:
         now: Any = self.connection.time()
         first = schedule.next_time(now[0])
         if first is None:
-            raise InvalidArguments(f"{schedule.spec.id}: a schedule has an interval or a cron string")
+            raise InvalidArguments(f"{schedule.id}: a schedule has an interval or a cron string")
         return f"{schedule.score(first):.3f}"
 
-    def _write(self, schedule: Schedule, due: str, options: dict[str, Any], *, keeps: bool) -> Job:
-        spec = schedule.spec
+    def _write(self, spec: JobSpec, schedule: Schedule, due: str, options: dict[str, Any], *, keeps: bool) -> Job:
         if not ID.fullmatch(spec.id):
             raise InvalidArguments(f"{spec.id!r} is no id: letters, digits, - and _")
-        more = options.pop("meta", None) or {}
-        chosen = chosen_fields(options) | {
-            "origin": options.pop("queue_name", None) or self.queue_name or spec.kind.queue
-        }
+        more = {"name": spec.kind.name, "project": spec.project, **(options.pop("meta", None) or {})}
+        if spec.trace_id:
+            more["trace_id"] = spec.trace_id
+        queue = options.pop("queue_name", None) or self.queue_name or spec.kind.queue.value
+        flat = job_fields(spec, self._keys)
+        fields = dict(zip(flat[::2], flat[1::2], strict=True)) | {"origin": queue} | chosen_fields(options)
         if options:
             raise InvalidArguments(f"a schedule has no {', '.join(sorted(options))}")
-        flat = job_fields(spec, self._keys)
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        if schedule.recurs:  # each run has the options of its kind, unless others were chosen
-            fields = {name: fields[name] for name in ("data", "description")}
-        fields |= {"meta": schedule.meta(more)} | chosen
-        definition = hashlib.sha256(
-            json.dumps([schedule.definition(self._keys), more, {name: str(chosen[name]) for name in chosen}]).encode()
-        ).hexdigest()
-        flat = [part for pair in fields.items() for part in pair]
-        if DECLARE.run(self.connection, [spec.id, definition, due, "1" if keeps else "", *flat]) == -1:
+        fields["meta"] = schedule.meta(more)
+        declared = [
+            spec.args,
+            asdict(spec.principal),
+            spec.cache_key,
+            schedule.declared(),
+            more,
+            self._keys.fingerprints,
+        ]
+        declared += [f"{name} {value}" for name, value in fields.items() if name not in ("data", "meta")]
+        definition = hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()
+        arguments = [part for pair in fields.items() for part in pair]
+        if DECLARE.run(self.connection, [spec.id, definition, due, "1" if keeps else "", *arguments]) == -1:
             raise Conflict(f"another job has the id {spec.id}")
         job: Job = self.job_class.fetch(spec.id, connection=self.connection)
         return job

@@ -1,4 +1,4 @@
-"""Schedule: what runs when, again and again or once; what becomes of ticks that were missed, or that overlap.
+"""Schedule: when a job runs, again and again or once; what becomes of ticks that were missed, or that overlap.
 
 It lives in the hash of a job of its id, as rq-scheduler has it (`interval`, `cron_string`, `repeat` and
 `use_local_timezone` in `meta`), with ours beside them under `ltmc_schedule`.
@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from ltmc_jobs.errors import EnvelopeRefused, InvalidArguments
+from ltmc_jobs.errors import InvalidArguments
 from ltmc_jobs.queues import timetable
-from ltmc_jobs.queues.contract import JobSpec
-from ltmc_jobs.queues.envelope import Keyring, unseal
 
 ENTRIES = "rq:scheduler:scheduled_jobs"  # rq-scheduler's: ids of schedules by when they are due
 OWN = "ltmc_schedule"
@@ -52,14 +49,14 @@ class Tick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A job and when it runs: every `interval_seconds`, or by `cron` in `timezone`, or once where neither is given.
+    """When the job of this id runs: every `interval_seconds`, or by `cron` in `timezone`; once where neither is given.
 
     `repeat` is how many runs are left (None: without end). A run starts up to `jitter_seconds` after its tick, the
     same for the same tick. The last four are what it did so far; `held` is the score of a tick that waits for the run
     before it.
     """
 
-    spec: JobSpec
+    id: str
     interval_seconds: int | None = None
     cron: str | None = None
     timezone: str = "UTC"
@@ -76,13 +73,13 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.interval_seconds is not None and self.cron is not None:
-            raise InvalidArguments(f"{self.spec.id}: give an interval or a cron string, not both")
+            raise InvalidArguments(f"{self.id}: give an interval or a cron string, not both")
         if self.interval_seconds is not None and not 1 <= self.interval_seconds <= 10**9:
-            raise InvalidArguments(f"{self.spec.id}: an interval is a whole number of seconds, at least 1")
+            raise InvalidArguments(f"{self.id}: an interval is a whole number of seconds, at least 1")
         if self.repeat is not None and (self.repeat < 1 or not self.recurs):
-            raise InvalidArguments(f"{self.spec.id}: repeat counts the runs of what has an interval or a cron string")
+            raise InvalidArguments(f"{self.id}: repeat counts the runs of what has an interval or a cron string")
         if not 0 <= self.jitter_seconds < (self.interval_seconds or float("inf")):
-            raise InvalidArguments(f"{self.spec.id}: the jitter is shorter than the interval, and not negative")
+            raise InvalidArguments(f"{self.id}: the jitter is shorter than the interval, and not negative")
         if self.cron is not None:
             timetable.check_cron(self.cron)
             timetable.zone(self.timezone)
@@ -109,7 +106,7 @@ class Schedule:
 
     def score(self, due: int) -> float:
         """When a tick's run is due: the tick and its jitter."""
-        chance = int.from_bytes(hashlib.sha256(f"{self.spec.id} {due}".encode()).digest()[:4]) / 2**32
+        chance = int.from_bytes(hashlib.sha256(f"{self.id} {due}".encode()).digest()[:4]) / 2**32
         return round(due + chance * self.jitter_seconds, 3)
 
     def due_of(self, score: float) -> int:
@@ -122,7 +119,7 @@ class Schedule:
 
     def run_id(self, due: int) -> str:
         """The id of a tick's run: the same each time, so that a tick runs once."""
-        return f"{self.spec.id}-{due}" if self.recurs else self.spec.id
+        return f"{self.id}-{due}" if self.recurs else self.id
 
     def after(self, tick: Tick) -> Schedule:
         """As it is after this tick."""
@@ -133,9 +130,8 @@ class Schedule:
         return replace(self, due=following, last_run=last, runs=self.runs + 1, repeat=repeat or None, held=None)
 
     def meta(self, more: Mapping[str, Any]) -> str:
-        """The job's `meta` as JSON; `more` are a user's own fields."""
-        own = {name: getattr(self, name) for name in OWN_FIELDS}
-        kept = {"name": self.spec.kind.name, "project": self.spec.project, **more, OWN: own}
+        """The job's `meta` as JSON; `more` is what else it holds."""
+        kept = dict(more) | {OWN: {name: getattr(self, name) for name in OWN_FIELDS}}
         if self.interval_seconds is not None:
             kept["interval"] = self.interval_seconds
         if self.cron is not None:
@@ -144,10 +140,9 @@ class Schedule:
             kept["repeat"] = self.repeat
         return json.dumps(kept)
 
-    def definition(self, keys: Keyring) -> str:
-        """A fingerprint of what was declared, not of what it did since: the same declared again changes nothing."""
-        shown = asdict(replace(self, due=None, last_run=None, runs=0, held=None, paused=False))
-        return hashlib.sha256(json.dumps([shown, keys.fingerprints[0]], sort_keys=True).encode()).hexdigest()
+    def declared(self) -> dict[str, Any]:
+        """What was declared, without what it did since."""
+        return asdict(replace(self, due=None, last_run=None, runs=0, held=None, paused=False))
 
     def _last(self, due: int, now: float) -> int:
         """The last tick that is not later than now; `due` is one."""
@@ -175,18 +170,11 @@ OWN_FIELDS = (
     *("timezone", "misfire", "overlap", "jitter_seconds", "grace_seconds", "paused"),
     *("due", "last_run", "runs", "held"),
 )
-RQ_META = {"name", "project", "interval", "cron_string", "use_local_timezone", "repeat", OWN}
+TIMING = {"interval", "cron_string", "use_local_timezone", "repeat", OWN}
 
 
-def read_schedule(job_id: str, data: bytes, meta: bytes, keys: Keyring) -> tuple[Schedule, dict[str, Any]]:
-    """The schedule in a job's hash, and a user's own fields of its meta.
-
-    EnvelopeRefused or InvalidArguments, with the cure, for what this installation did not sign or cannot understand.
-    """
-    call = unseal(_envelope(data), job_id, keys)
-    spec = JobSpec(
-        call.kind, call.args, call.project, job_id, call.principal, _trace(call.trace_id, job_id), call.cache_key
-    )
+def read_schedule(job_id: str, meta: bytes) -> tuple[Schedule, dict[str, Any]]:
+    """The schedule in the meta of a job's hash, and what else the meta holds; InvalidArguments where it is none."""
     try:
         kept = json.loads(meta or b"{}")
         own = {name: value for name, value in kept.get(OWN, {}).items() if name in OWN_FIELDS}
@@ -197,7 +185,7 @@ def read_schedule(job_id: str, data: bytes, meta: bytes, keys: Keyring) -> tuple
         own |= {name: kind(own[name]) for name, kind in (("misfire", Misfire), ("overlap", Overlap)) if name in own}
         interval, repeat = kept.get("interval"), kept.get("repeat")
         schedule = Schedule(
-            spec=spec,
+            id=job_id,
             interval_seconds=int(interval) if interval else None,
             cron=kept.get("cron_string") or None,
             repeat=int(repeat) if repeat else None,
@@ -205,27 +193,4 @@ def read_schedule(job_id: str, data: bytes, meta: bytes, keys: Keyring) -> tuple
         )
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise InvalidArguments(f"its meta cannot be read ({error}); declare it again") from None
-    return schedule, {name: value for name, value in kept.items() if name not in RQ_META}
-
-
-def _trace(trace_id: str, job_id: str) -> str:
-    return "" if trace_id == job_id else trace_id
-
-
-def _envelope(data: bytes) -> Any:
-    try:
-        raw = zlib.decompress(data)
-    except zlib.error:
-        raw = data
-    try:
-        _, _, args, kwargs = json.loads(raw)
-    except ValueError:
-        raise EnvelopeRefused(
-            "it is pickled, as rq-scheduler's own class makes it, and nothing is unpickled here: "
-            "declare it again with ltmc_jobs.queues.rq_scheduler.Scheduler"
-        ) from None
-    if not isinstance(args, list) or len(args) != 1 or kwargs:
-        raise EnvelopeRefused(
-            "it carries no signed envelope: declare it again with ltmc_jobs.queues.rq_scheduler.Scheduler"
-        )
-    return args[0]
+    return schedule, {name: value for name, value in kept.items() if name not in TIMING}

@@ -6,9 +6,9 @@ import json
 import subprocess
 import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from ltmc_jobs.errors import StoreUnavailable
 from ltmc_jobs.jobs import RECURRING, RESUME_UNFINISHED
 from ltmc_jobs.queues.contract import JobSpec, Principal
 from ltmc_jobs.queues.envelope import Call
+from ltmc_jobs.queues.rq_scheduler import Scheduler
 from ltmc_jobs.registry import find
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
@@ -28,7 +29,6 @@ from tests import queue_kinds as kinds
 from tests.conftest import clean_environment, wait_until
 from tests.fleet import ROOT, WorkerProcesses, open_installation
 from workers.jobs import cleanup
-from workers.scheduler import Scheduler
 
 
 @pytest.fixture
@@ -38,43 +38,111 @@ def shared(settings: Settings) -> Iterator[Shared]:
     opened.close()
 
 
+class Schedulers:
+    """Scheduler processes of one installation."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._environment = clean_environment(settings.home, REDIS_URL=settings.redis_address(), PYTHONPATH=ROOT)
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "workers", "scheduler"]
+        self.processes.append(subprocess.Popen(command, env=self._environment, cwd=ROOT))
+
+    def kill(self, pid: int) -> None:
+        """As a crash does."""
+        process = next(process for process in self.processes if process.pid == pid)
+        self.processes.remove(process)
+        process.kill()
+        process.wait()
+
+    def stop(self) -> list[int]:
+        for process in self.processes:
+            process.terminate()
+        return [process.wait(20) for process in self.processes]
+
+
 @pytest.fixture
-def scheduler_process(settings: Settings, shared: Shared) -> Iterator[subprocess.Popen[bytes]]:
-    environment = clean_environment(settings.home, REDIS_URL=settings.redis_address(), PYTHONPATH=ROOT)
-    process = subprocess.Popen([sys.executable, "-m", "workers", "scheduler"], env=environment, cwd=ROOT)
-    yield process
-    process.terminate()
-    assert process.wait(20) == 0
+def schedulers(settings: Settings, shared: Shared) -> Iterator[Schedulers]:
+    started = Schedulers(settings)
+    yield started
+    assert set(started.stop()) <= {0}
 
 
-def test_what_recurs_is_declared_and_runs(
-    shared: Shared, settings: Settings, scheduler_process: subprocess.Popen[bytes], wait_until: Callable[..., Any]
-) -> None:
+def test_what_recurs_is_declared_and_runs(shared: Shared, settings: Settings, schedulers: Schedulers) -> None:
     fleet = WorkerProcesses(settings)
     fleet.start("maintenance", pool="maintenance")
+    schedulers.start()
     wait_until(lambda: shared.redis.zcard("rq:scheduler:scheduled_jobs") == len(RECURRING), 20)
     for kind in RECURRING:
         job_id = f"recurring-{kind.name}".replace("_", "-")
-        wait_until(lambda name=job_id: shared.queue.status(name).status.value == "finished", 20)  # type: ignore[misc]
-    found: Any = shared.redis.hgetall("rq:job:recurring-clean-up")
-    assert b"workers.jobs.cleanup.clean_up" in zlib.decompress(found[b"data"]), "readable, and no pickle"
+        wait_until(lambda name=job_id: ran(shared, name), 20)  # type: ignore[misc]
+    found: Any = shared.redis.hget("rq:job:recurring-clean-up", "data")
+    assert b"workers.jobs.cleanup.clean_up" in found, "readable, and no pickle"
     fleet.stop()
+
+
+def ran(shared: Shared, schedule: str) -> bool:
+    """Whether a run of a schedule has finished."""
+    return any(
+        shared.queue.status(name.decode().removeprefix("rq:job:")).status.value == "finished"
+        for name in shared.redis.scan_iter(f"rq:job:{schedule}-[0-9]*")
+    )
 
 
 def test_a_job_can_be_scheduled_with_rq_schedulers_own_words(
-    shared: Shared, settings: Settings, scheduler_process: subprocess.Popen[bytes]
+    shared: Shared, settings: Settings, schedulers: Schedulers
 ) -> None:
-    """`every` signs; the job then runs like any other."""
+    """What it declares is signed; its runs are jobs like any other."""
     fleet = WorkerProcesses(settings)
     fleet.start("default")
+    schedulers.start()
+    scheduler = Scheduler(connection=shared.redis, keys=shared.keys)
+    once = scheduler.enqueue_in(timedelta(seconds=0.5), kinds.echo, x=1)
+    assert shared.queue.outcome(once.id, 20).unwrap()["given"] == {"x": 1}
     spec = JobSpec(kind=kinds.ECHO, args={"x": 1}, project="default", id="every-minute")
-    scheduler = Scheduler(shared.redis, shared.keys)
     scheduler.every(60, spec)
     assert spec.id in scheduler
-    assert shared.queue.outcome(spec.id, 20).unwrap()["given"] == {"x": 1}
+    wait_until(lambda: ran(shared, spec.id), 20)
     scheduler.cancel(spec.id)
     assert spec.id not in scheduler
     fleet.stop()
+
+
+def test_three_schedulers_run_each_tick_once_though_the_leader_dies(
+    shared: Shared, settings: Settings, schedulers: Schedulers
+) -> None:
+    """J09: exactly one run a tick, within a second of its time; after a crash, those that fell in between too."""
+    for _ in range(3):
+        schedulers.start()
+    scheduler = Scheduler(connection=shared.redis, keys=shared.keys)
+    scheduler.every(1, JobSpec(kind=kinds.ECHO, args={}, project="default", id="ticks"))
+    wait_until(lambda: len(runs(shared)) >= 3, 20)
+    leader = shared.redis.get(keys.key(keys.INSTALLATION, "leader"))
+    assert isinstance(leader, bytes)
+    killed_at = time.time()
+    schedulers.kill(int(leader.decode().split(".")[-2]))
+    wait_until(lambda: max(runs(shared), default=0) > killed_at + 7, 20)
+    scheduler.cancel("ticks")
+    found = runs(shared)
+    assert found == list(range(found[0], found[-1] + 1)), "each tick, once, in order"
+    late = [lateness(shared, tick) for tick in found if not killed_at - 1 <= tick <= killed_at + 6]
+    assert len(late) >= 2
+    assert all(0 <= seconds <= 1.0 for seconds in late), late
+    time.sleep(1.5)
+    assert runs(shared) == found, "recurring until stopped"
+
+
+def runs(shared: Shared) -> list[int]:
+    """The ticks whose runs are in the queue, in its order."""
+    queued: Any = shared.redis.lrange("rq:queue:default", 0, -1)
+    return [int(name.rpartition(b"-")[2]) for name in queued if name.startswith(b"ticks-")]
+
+
+def lateness(shared: Shared, tick: int) -> float:
+    """How long after its time a run was queued."""
+    queued_at: Any = shared.redis.hget(f"rq:job:ticks-{tick}", "enqueued_at")
+    return datetime.fromisoformat(queued_at.decode()).timestamp() - tick
 
 
 def test_a_version_that_stopped_on_its_way_goes_on(

@@ -1,7 +1,7 @@
 -- What is due now, for the process that leads; and keep rq-scheduler's own loop out meanwhile.
 -- ARGV: the leader's token, how many at most.
 -- Answer: 'fenced' | 'stock' (rq-scheduler's loop runs) | 'due'; now; the score after these; then for each entry
--- id, score, data, meta, origin, status, at front, time-outs and retries (nil where the hash lacks it).
+-- id, score, and of its hash: data, meta, origin, status, at front, description, times to live, retries.
 
 if not leads(ARGV[1]) then return {'fenced'} end
 local lock = call('GET', STOCK_LOCK)
@@ -15,7 +15,7 @@ local answer = {'due', score(NOW), following[2] or ''}
 local found = call('ZRANGEBYSCORE', ENTRIES, '-inf', score(NOW), 'WITHSCORES', 'LIMIT', 0, tonumber(ARGV[2]))
 for i = 1, #found, 2 do
   local values = redis.pcall('HMGET', JOB .. found[i], 'data', 'meta', 'origin', 'status', 'enqueue_at_front',
-    'timeout', 'result_ttl', 'failure_ttl', 'ttl', 'retries_left', 'retry_intervals')
+    'description', 'timeout', 'result_ttl', 'failure_ttl', 'ttl', 'retries_left', 'number_of_retries', 'retry_intervals')
   answer[#answer + 1] = {found[i], found[i + 1], values.err and {} or values}
 end
 return answer
