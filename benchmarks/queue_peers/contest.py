@@ -95,7 +95,7 @@ class Contest:
             if not stand.contender.replies:
                 self._call(stand)
         if stand.contender.replies:
-            with stand.workers(PROCESSES, **stand.contender.replies):
+            with stand.workers(PROCESSES, environment=stand.contender.replies):
                 self._call(stand)
 
     def _bytes(self, stand: Stand, empty: int, jobs: int) -> float:
@@ -111,7 +111,7 @@ class Contest:
             self._take(stand, "drain_noop", "reads by Redis", drained.figures["reads"], "per job")
 
     def _call(self, stand: Stand) -> None:
-        with stand.producer(**stand.contender.replies) as caller:
+        with stand.producer(stand.contender.replies) as caller:
             caller("calls", 10)
             stand.marks.clear()
             calls = caller("calls", self._length.calls)

@@ -56,9 +56,10 @@ class Server:
 
     def counters(self) -> dict[str, float]:
         """What the server has done so far: seconds of processor, commands (those in scripts too), reads of sockets."""
-        found: Any = self.client.execute_command("INFO", "cpu", "stats")
+        processor: Any = self.client.info("cpu")
+        found: Any = self.client.info("stats")
         return {
-            "redis cpu": found["used_cpu_user"] + found["used_cpu_sys"],
+            "redis cpu": processor["used_cpu_user"] + processor["used_cpu_sys"],
             "commands": found["total_commands_processed"],
             "reads": found["total_reads_processed"],
         }

@@ -23,6 +23,7 @@ OURS = ("LTMC_", "LETTA_", "REDIS_", "HTTP_", "NEO4J_", "EMBEDDING_", "DB_PATH",
 PATIENCE_SECONDS = 120.0
 LOOK_SECONDS = 0.002
 STOP_SECONDS = 10.0
+NOTHING: Mapping[str, str] = {}
 
 
 class Producer:
@@ -86,12 +87,13 @@ class Stand:
             "REDIS_URL": server.url,
             "LOG_LEVEL": "WARNING",
             "LTMC_ASYNC_SLOTS": str(contender.at_once),
+            "LTMC_THREAD_SLOTS": str(contender.at_once),
         }
 
     @contextmanager
-    def producer(self, **environment: str) -> Iterator[Producer]:
+    def producer(self, environment: Mapping[str, str] = NOTHING) -> Iterator[Producer]:
         command = [str(self._programs / "python"), "-m", "benchmarks.queue_peers.conversation", self.contender.module]
-        started = Producer(command, self._environment | environment, self._log)
+        started = Producer(command, self._environment | dict(environment), self._log)
         try:
             yield started
         finally:
@@ -105,7 +107,12 @@ class Stand:
 
     @contextmanager
     def workers(
-        self, processes: int, *, waits: bool = False, queues: tuple[str, ...] = (), **environment: str
+        self,
+        processes: int,
+        *,
+        waits: bool = False,
+        queues: tuple[str, ...] = (),
+        environment: Mapping[str, str] = NOTHING,
     ) -> Iterator[Fleet]:
         """Worker processes; at the end ours are stopped as they should be, the others killed with their children."""
         command = self.contender.command_for(waits)
@@ -118,7 +125,7 @@ class Stand:
                 started.append(
                     subprocess.Popen(
                         self._filled(command, processes, slot),
-                        env=self._environment | environment | told,
+                        env=self._environment | dict(environment) | told,
                         cwd=ROOT,
                         stdout=log,
                         stderr=log,
