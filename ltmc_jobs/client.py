@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from ltmc_jobs import registry, tools
 from ltmc_jobs.errors import Disabled, InvalidArguments, LtmcError, NotFound, QueueUnavailable
 from ltmc_jobs.queues.contract import ANYONE, JobInfo, JobSpec, JobStatus, Outcome, Principal, new_job_id
+from ltmc_jobs.queues.local import LocalWorker, awaited, may_serve, switched_off
+from ltmc_jobs.queues.presence import AWAY, Presence
 from ltmc_jobs.queues.queue import reached
 from ltmc_jobs.queues.reach import reaching
 from ltmc_jobs.registry import Question, Tool
 from ltmc_jobs.settings import PROJECT_PATTERN
 from ltmc_jobs.shared import Shared
 
+T = TypeVar("T")
+
+LOCALLY = "locally"
+RUNS_STILL = "it still runs; the wait is over"
 LIVE_SECONDS = 1.0  # how long the knowledge of living workers is used
 NEXT = "Call job_result with this job_id (it waits up to 45 s); job_cancel stops a job that has not started."
 
@@ -45,6 +53,7 @@ class Answer:
     result: dict[str, Any] | None = None
     reason: str | None = None
     cached: bool = False
+    served: str | None = None  # "locally": not through the queue, for this reason
 
     @property
     def is_handle(self) -> bool:
@@ -54,11 +63,13 @@ class Answer:
         """What goes out, in every protocol alike."""
         if self.result is not None:
             job = {"job_id": self.job_id} if self.job_id else {}
-            return {"success": True, **job, **({"cached": True} if self.cached else {}), **self.result}
+            served = {"served": self.served, "reason": self.reason} if self.served else {}
+            return {"success": True, **job, **({"cached": True} if self.cached else {}), **served, **self.result}
         handle = {"job_id": self.job_id, "status": self.status, "tool": self.tool, "next": NEXT}
         return {
             "success": True,
             "job_id": self.job_id,
+            **({"served": self.served} if self.served else {}),
             "job": handle | ({"reason": self.reason} if self.reason else {}),
         }
 
@@ -70,6 +81,13 @@ class Client:
         self.shared = shared
         self._live: dict[str, int] = {}
         self._live_until = 0.0
+        self._local = LocalWorker(shared.settings, shared.keys)
+        self._presence = Presence(shared.settings.redis_address())
+        self._off = switched_off(shared.settings)
+
+    def close(self) -> None:
+        """End the process that serves calls without the queue, if there is one; it also ends with this one."""
+        self._local.close()
 
     async def call(
         self,
@@ -92,12 +110,7 @@ class Client:
     async def _run(
         self, tool: Tool, arguments: dict[str, Any], session: Session, wait: float, wait_for: str, job_id: str | None
     ) -> Answer:
-        if not self.shared.settings.use_queue:
-            raise Disabled("the job queue is switched off (LTMC_USE_QUEUE=false)")
         until = time.monotonic() + wait
-        cache_key, kept = await self._cached(tool, arguments, session)
-        if kept is not None:
-            return Answer(tool.form.name, kept["job_id"], "finished", kept["result"], cached=True)
         spec = JobSpec(
             kind=tool.kind,
             args=arguments,
@@ -105,9 +118,19 @@ class Client:
             id=job_id or new_job_id(),
             principal=session.principal,
             trace_id=session.trace_id,
-            cache_key=cache_key,
         )
-        await self.shared.async_queue.enqueue(spec)
+        if job_id is not None and (answered := await self._served_before(tool, spec)):
+            return answered
+        if self._off is not None:
+            return await self._locally(tool, spec, self._off, wait_for, until)
+        try:
+            kept = await self._presence.within(self._sent(tool, spec))
+        except QueueUnavailable:
+            if not may_serve(tool) or not await self._presence.is_away(suspected=True):
+                raise
+            return await self._locally(tool, spec, AWAY, wait_for, until)
+        if kept is not None:
+            return Answer(tool.form.name, kept["job_id"], "finished", kept["result"], cached=True)
         try:
             reason = await self.no_worker_reason(tool.kind.queue)
             if wait <= 0 or reason:
@@ -119,15 +142,66 @@ class Client:
             return await self._followed(tool, outcome, wait_for, until)
         return _answer(tool.form.name, outcome)
 
-    async def _cached(
-        self, tool: Tool, arguments: dict[str, Any], session: Session
-    ) -> tuple[str | None, dict[str, Any] | None]:
+    async def _sent(self, tool: Tool, spec: JobSpec) -> dict[str, Any] | None:
+        """Enqueue, unless the cache holds the result: then that, `{job_id, result}`."""
+        await self._settle()
+        cache_key, kept = await self._cached(tool, spec)
+        if kept is None:
+            await self.shared.async_queue.enqueue(replace(spec, cache_key=cache_key))
+        return kept
+
+    async def _cached(self, tool: Tool, spec: JobSpec) -> tuple[str | None, dict[str, Any] | None]:
         if tool.cache is None:
             return None, None
         with reaching():
-            cache_key, kept = await self.shared.cache.look(tool, session.project, arguments)
+            cache_key, kept = await self.shared.cache.look(tool, spec.project, spec.args)
         self.shared.metrics.count("ltmc_cache_lookups_total", tool.form.name, "hit" if kept else "miss")
         return cache_key, kept
+
+    async def _settle(self) -> None:
+        """Tell Redis, before anything is read from the cache, what changed while it could not be told."""
+        if self.shared.stale_topics.pending:
+            await asyncio.to_thread(reached, self.shared.stale_topics.settle, self.shared.cache)
+
+    async def _served_before(self, tool: Tool, spec: JobSpec) -> Answer | None:
+        """The answer that a repeated call got, or will get, from this machine alone."""
+        info = await self._noted(spec.id)
+        if info is None or info.project != spec.project or info.status != JobStatus.FINISHED or info.result is None:
+            return None
+        return _answer(tool.form.name, Outcome(spec.id, info.status, info.result), info.meta["reason"])
+
+    async def _noted(self, job_id: str) -> JobInfo | None:
+        """What this machine knows of a call that it served by itself."""
+        ledger = self._local.ledger
+        return await asyncio.to_thread(ledger.find, job_id) if ledger.is_there else None
+
+    async def _locally(self, tool: Tool, spec: JobSpec, reason: str, wait_for: str, until: float) -> Answer:
+        """Serve a call on this machine; Disabled or QueueUnavailable where that cannot be."""
+        if not may_serve(tool):
+            raise Disabled(reason) if self._off else QueueUnavailable(reason)
+        if self.shared.settings.redis_enabled and self.shared.installation.local_id is None:
+            raise QueueUnavailable(
+                f"{reason}; the memory is not on this machine, which so cannot serve the call itself"
+            )
+        outcome = await awaited(await asyncio.to_thread(self._local.submit, spec, reason), until)
+        if self._off and self.shared.settings.redis_enabled:
+            with suppress(QueueUnavailable):  # noted, and told later
+                await self._presence.within(self._settle())
+        if outcome is None:
+            return Answer(tool.form.name, spec.id, JobStatus.STARTED, reason=reason, served=LOCALLY)
+        answer = _answer(tool.form.name, outcome, reason)
+        if answer.result is None or wait_for == "recorded":
+            return answer
+        job_id = answer.result.get("jobs", {}).get(wait_for)
+        followed = self._local.live(job_id) if job_id else None
+        if followed is None and job_id is not None and self._off is None:
+            return replace(answer, result=answer.result | {"warning": f"recorded, but not yet {wait_for}: {reason}"})
+        if followed is not None:
+            ended = await awaited(followed, until)
+            why = "the wait is over" if ended is None else ended.error
+            told = {"warning": f"recorded, but not yet {wait_for}: {why}"} if why else {"state": wait_for}
+            return replace(answer, result=answer.result | told)
+        return answer
 
     async def _followed(self, tool: Tool, outcome: Outcome, wait_for: str, until: float) -> Answer:
         """Wait for a job that follows; what is done stays done, so its failure is told beside the result."""
@@ -144,7 +218,9 @@ class Client:
 
     async def job(self, session: Session, job_id: str) -> JobInfo:
         """A job of the session's project; foreign, unknown and expired look the same."""
-        info = await self.shared.async_queue.status(job_id)
+        info = await self._noted(job_id)
+        if info is None:
+            info = await self._reached(self.shared.async_queue.status(job_id))
         if info.project != session.project:
             raise NotFound(f"there is no job {job_id}, or it has expired", job_id=job_id)
         return info
@@ -152,12 +228,20 @@ class Client:
     async def result(self, session: Session, job_id: str, wait_seconds: float) -> Answer:
         """The answer of the call behind a job; raises the job's own error."""
         info = await self.job(session, job_id)
-        outcome = await self.shared.async_queue.outcome(job_id, min(wait_seconds, 45.0))
-        return _answer(info.name, outcome)
+        wait = min(wait_seconds, 45.0)
+        if info.meta.get("served") != LOCALLY:
+            return _answer(info.name, await self.shared.async_queue.outcome(job_id, wait))
+        future = self._local.live(job_id)
+        outcome = await awaited(future, time.monotonic() + wait) if future else None
+        return _answer(info.name, outcome or self._local.ledger.outcome(job_id), info.meta["reason"])
 
     async def cancel(self, session: Session, job_id: str) -> dict[str, Any]:
         """Cancel a job that has not started."""
-        await self.job(session, job_id)
+        info = await self.job(session, job_id)
+        if info.meta.get("served") == LOCALLY:
+            stopped = await asyncio.to_thread(self._local.cancel, job_id)
+            now = await self.job(session, job_id)
+            return {"job_id": job_id, "cancelled": bool(stopped), "status": now.status.value}
         cancelled = await self.shared.async_queue.cancel(job_id)
         status = (await self.shared.async_queue.status(job_id)).status
         return {"job_id": job_id, "cancelled": cancelled, "status": status.value}
@@ -166,16 +250,27 @@ class Client:
         self, session: Session, *, status: str | None = None, queue: str | None = None, limit: int = 50
     ) -> dict[str, Any]:
         """The project's jobs, newest first."""
-        found = await self.shared.async_queue.list(
-            project=session.project, status=JobStatus(status) if status else None, queue=queue, limit=limit
+        wanted = JobStatus(status) if status else None
+        found = await asyncio.to_thread(
+            self._local.ledger.list, session.project, status=wanted, queue=queue, limit=limit
         )
+        if self._off is None or not found:
+            queued = self.shared.async_queue.list(project=session.project, status=wanted, queue=queue, limit=limit)
+            found = sorted([*await self._reached(queued), *found], key=_created, reverse=True)[:limit]
         return {"jobs": [info.as_dict() for info in found], "count": len(found)}
 
     async def queues(self) -> dict[str, Any]:
         """Per queue: jobs by state, the age of the oldest that waits, living workers; of all projects together."""
-        counted = await self.shared.async_queue.counts()
+        counted = await self._reached(self.shared.async_queue.counts())
         live = await asyncio.to_thread(reached, self.shared.heartbeats.live, list(counted))
         return {"queues": {name: states | {"workers": live[name]} for name, states in counted.items()}}
+
+    async def _reached(self, work: Coroutine[Any, Any, T]) -> T:
+        """What Redis says to this, or soon that it is off or away."""
+        if not self.shared.settings.redis_enabled:
+            work.close()
+            raise Disabled(str(self._off))
+        return await self._presence.within(work)
 
     async def no_worker_reason(self, queue: str) -> str | None:
         """Why a job in this queue will not start by itself; None while a worker lives."""
@@ -188,10 +283,16 @@ class Client:
         return f"no worker is running for the {queue} queue; the job waits for one (./start_workers.sh status)"
 
 
-def _answer(tool: str, outcome: Outcome) -> Answer:
+def _answer(tool: str, outcome: Outcome, locally: str | None = None) -> Answer:
+    """`locally` is the reason why it was served so."""
+    served = LOCALLY if locally else None
     if not outcome.is_final:
-        return Answer(tool, outcome.job_id, outcome.status.value, reason="it still runs; the wait is over")
+        return Answer(tool, outcome.job_id, outcome.status.value, reason=locally or RUNS_STILL, served=served)
     result = outcome.unwrap()
     # A job kind may give any JSON; the answer to a call is an object.
     shown = result if isinstance(result, dict) else {"result": result}
-    return Answer(tool, outcome.job_id, outcome.status.value, shown)
+    return Answer(tool, outcome.job_id, outcome.status.value, shown, reason=locally, served=served)
+
+
+def _created(info: JobInfo) -> str:
+    return (info.created_at or "").replace("Z", "+00:00")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,8 +19,10 @@ from ltmc_jobs.metrics import Metrics
 from ltmc_jobs.orchestration.agent_registry import AgentRegistry
 from ltmc_jobs.orchestration.heartbeats import Heartbeats
 from ltmc_jobs.orchestration.installation import Installation
+from ltmc_jobs.orchestration.stale_topics import StaleTopics, UnheardAgents, UntoldCache
 from ltmc_jobs.orchestration.tool_cache import ToolCache
 from ltmc_jobs.queues.envelope import Keyring
+from ltmc_jobs.queues.kept import KeptQueue, unconnected
 from ltmc_jobs.queues.queue import AsyncJobQueue, JobQueue
 from ltmc_jobs.settings import Settings
 
@@ -44,6 +46,7 @@ class Shared:
     agents: AgentRegistry
     heartbeats: Heartbeats
     installation: Installation
+    stale_topics: StaleTopics
     metrics: Metrics
 
     @classmethod
@@ -60,6 +63,22 @@ class Shared:
         }
         connection = Redis.from_url(address, retry=Retry(backoff, 3), **common)
         async_connection = AsyncRedis.from_url(address, retry=AsyncRetry(backoff, 3), **common)
+        return cls._over(settings, connection, async_connection)
+
+    @classmethod
+    def open_apart(cls, settings: Settings) -> Shared:
+        """Without Redis: what follows is kept, changes are noted for later, all else fails at once."""
+        connection, async_connection = unconnected()
+        shared = cls._over(settings, connection, async_connection)
+        return replace(
+            shared,
+            queue=KeptQueue(connection, shared.keys),
+            cache=UntoldCache(connection, async_connection, shared.stale_topics),
+            agents=UnheardAgents(connection),
+        )
+
+    @classmethod
+    def _over(cls, settings: Settings, connection: Redis, async_connection: AsyncRedis) -> Shared:
         keyring = Keyring.load(settings)
         queue = JobQueue(connection, keyring)
         return cls(
@@ -73,6 +92,7 @@ class Shared:
             agents=AgentRegistry(connection),
             heartbeats=Heartbeats(connection),
             installation=Installation(connection, settings.home),
+            stale_topics=StaleTopics(settings.home),
             metrics=Metrics(connection),
         )
 

@@ -26,7 +26,7 @@ import ltmc_jobs.jobs
 import ltmc_jobs.tools  # importing these two declares what may run
 from ltmc_jobs import logs
 from ltmc_jobs.errors import JobFailed, LtmcError
-from ltmc_jobs.queues.envelope import Keyring, unseal
+from ltmc_jobs.queues.envelope import Call, Keyring, unseal
 from ltmc_jobs.queues.frames import Frames, encode
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
@@ -75,17 +75,19 @@ class Child:
     """Runs the jobs that come in over a socket, one after the other."""
 
     def __init__(self, settings: Settings, frames: Frames) -> None:
-        self._settings = settings
+        self.settings = settings
+        self.keys = Keyring.load(settings)
         self._frames = frames
-        self._keys = Keyring.load(settings)
 
     @cached_property
-    def _services(self) -> Services:
-        return Services.open(Shared.open(self._settings))
+    def services(self) -> Services:
+        """Opened with the first job."""
+        return Services.open(Shared.open(self.settings))
 
     @cached_property
-    def _runner(self) -> Runner:
-        return Runner(self._services)
+    def runner(self) -> Runner:
+        """Over the services."""
+        return Runner(self.services)
 
     def serve(self) -> None:
         """Until the starter closes its end."""
@@ -97,13 +99,17 @@ class Child:
             self._frames.send_encoded(answer)
 
     def close(self) -> None:
-        if "_services" in self.__dict__:
-            self._services.close()
+        if "services" in self.__dict__:
+            self.services.close()
+
+    def result_of(self, call: Call, running: Running) -> Any:
+        """What goes back as the answer; raises the function's own error."""
+        return self.runner.run(call, running)
 
     def _answer(self, request: dict[str, Any], running: Running) -> bytes:
         try:
-            call = unseal(request["envelope"], running.job_id, self._keys)
-            result = self._runner.run(call, running)
+            call = unseal(request["envelope"], running.job_id, self.keys)
+            result = self.result_of(call, running)
             return encode({"ok": result, "rss": resident_bytes()})
         except LtmcError as error:
             return encode({"error": error.as_dict(), "trace": traceback.format_exc(), "rss": resident_bytes()})
@@ -139,6 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m workers.isolated")
     parser.add_argument("--socket", type=int, required=True, help="descriptor of the socket that jobs come by")
     parser.add_argument("--life", type=int, required=True, help="descriptor of the pipe that ends with the starter")
+    parser.add_argument("--local", action="store_true", help="serve calls without the queue")
     parser.add_argument("--module", action="append", default=[], help="declares further job kinds")
     given = parser.parse_args(arguments)
     end_with_starter(given.life)
@@ -151,7 +158,12 @@ def main(arguments: list[str] | None = None) -> int:
             import_module(module)
         settings = Settings.load()
         logs.configure(settings.log_level, process="isolated")
-        child = Child(settings, frames)
+        if given.local:
+            from workers.local import LocalChild
+
+            child: Child = LocalChild(settings, frames)
+        else:
+            child = Child(settings, frames)
     except LtmcError as error:
         frames.send({"error": error.as_dict()})
         return 2
