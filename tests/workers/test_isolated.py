@@ -31,7 +31,8 @@ MODULE = "tests.workers.test_isolated"
 
 
 def _kind(function: Callable[..., Any]) -> JobKind:
-    return JobKind(name=function.__name__, path=f"{MODULE}.{function.__name__}", queue=Queue.DEFAULT)
+    name = function.__name__
+    return JobKind(name=f"isolated_{name}", path=f"{MODULE}.{name}", queue=Queue.DEFAULT)
 
 
 def give_pid(services: Services, **given: Any) -> dict[str, Any]:
