@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,11 @@ from redis import Redis
 from ltmc_jobs import keys
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# Of jobs, which last from milliseconds to minutes: Sidekiq's, so that its boards and habits fit.
+JOB_BUCKETS = (
+    *(0.02, 0.03, 0.045, 0.065, 0.1, 0.15, 0.225, 0.335, 0.5, 0.75, 1.1, 1.7, 2.5, 3.8, 5.75, 8.5, 13.0),
+    *(20.0, 30.0, 45.0, 65.0, 100.0, 150.0, 225.0, 335.0),
+)
 
 # name → (help, labels)
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -28,8 +34,18 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ltmc_schedule_lateness_seconds": ("From when a run of a schedule was due to when it was queued", ()),
     "ltmc_request_duration_seconds": ("From request to answer", ("method",)),
+    "ltmc_job_wait_seconds": (
+        "From when a job stood in its queue, its delays and the pauses between its attempts over, to its start",
+        ("queue",),
+    ),
     "ltmc_job_run_seconds": ("Run time of a job", ("queue", "func")),
 }
+OWN_BUCKETS = {"ltmc_job_wait_seconds": JOB_BUCKETS, "ltmc_job_run_seconds": JOB_BUCKETS}
+
+
+def buckets_of(name: str) -> tuple[float, ...]:
+    """The upper bounds of a histogram's buckets, in seconds."""
+    return OWN_BUCKETS.get(name, BUCKETS)
 
 
 class Metrics:
@@ -37,22 +53,24 @@ class Metrics:
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
-        self._pending: dict[tuple[str, str], float] = defaultdict(float)
+        self._pending: dict[tuple[str, tuple[str, ...]], float] = defaultdict(float)
         self._lock = threading.Lock()
 
     def count(self, name: str, *labels: str) -> None:
         """Add one to a counter; labels in their declared order."""
         assert len(labels) == len(COUNTERS[name][1])
         with self._lock:
-            self._pending[name, json.dumps(labels)] += 1
+            self._pending[name, labels] += 1
 
     def observe(self, name: str, seconds: float, *labels: str) -> None:
         """Put a duration into a histogram."""
         assert len(labels) == len(HISTOGRAMS[name][1])
-        bucket = next((str(bound) for bound in BUCKETS if seconds <= bound), "+Inf")
+        bounds = buckets_of(name)
+        place = bisect_left(bounds, seconds)
+        bucket = str(bounds[place]) if place < len(bounds) else "+Inf"
         with self._lock:
-            self._pending[name, json.dumps([*labels, bucket])] += 1
-            self._pending[name, json.dumps([*labels, "sum"])] += seconds
+            self._pending[name, (*labels, bucket)] += 1
+            self._pending[name, (*labels, "sum")] += seconds
 
     def flush(self) -> None:
         """Add what was counted to Redis; kept for the next time if Redis is away."""
@@ -61,8 +79,8 @@ class Metrics:
         if not pending:
             return
         pipeline = self._connection.pipeline()
-        for (name, field), value in pending.items():
-            pipeline.hincrbyfloat(keys.key(keys.INSTALLATION, "metrics", name), field, value)
+        for (name, labels), value in pending.items():
+            pipeline.hincrbyfloat(keys.key(keys.INSTALLATION, "metrics", name), json.dumps(labels), value)
         try:
             pipeline.execute()
         except BaseException:
@@ -88,7 +106,7 @@ class Metrics:
         family = HistogramMetricFamily(name, text, labels=labels)
         for values, found in series.items():
             running, buckets = 0.0, []
-            for bound in [*map(str, BUCKETS), "+Inf"]:
+            for bound in [*map(str, buckets_of(name)), "+Inf"]:
                 running += found.get(bound, 0.0)
                 buckets.append((bound, running))
             family.add_metric([str(value) for value in values], buckets=buckets, sum_value=found.get("sum", 0.0))
