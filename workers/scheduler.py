@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import time
 from contextlib import suppress
-from typing import Any
 
 import redis
 import structlog
-from redis import Redis
 
 from ltmc_jobs import keys, logs
 from ltmc_jobs.jobs import RECURRING
 from ltmc_jobs.keys import INSTALLATION
+from ltmc_jobs.queues.claims import LEAD_SECONDS
 from ltmc_jobs.queues.clockwork import Clockwork
 from ltmc_jobs.queues.contract import JobSpec, Principal
 from ltmc_jobs.queues.rq_scheduler import Scheduler
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
+from workers.clock import Clock
+from workers.leader import Leader
 from workers.probes import Probes
+from workers.recovery import WorkerName, journals
 from workers.signals import Signals
 
-LEADERSHIP_MILLISECONDS = 5000
 ROUND_SECONDS = 1.0
 
 log = structlog.get_logger("ltmc.scheduler")
@@ -45,65 +43,54 @@ def declare_recurring(shared: Shared) -> None:
 
 
 class Candidate:
-    """Leads when nobody else does; while it leads, it fires what is due."""
+    """Leads when nobody else does, as any worker may; while it leads, it does all that a leader does."""
 
-    def __init__(self, shared: Shared) -> None:
-        self.name = f"scheduler.{socket.gethostname()}.{os.getpid()}.{time.time_ns():x}"
-        self._redis: Redis = shared.redis
+    def __init__(self, settings: Settings, shared: Shared) -> None:
+        self._name = str(WorkerName.own("scheduler"))
+        self._redis = shared.redis
         self._key = keys.key(INSTALLATION, "leader")
-        self._clockwork = Clockwork(shared.redis, shared.keys, shared.metrics)
-        self._leads = False
+        self._clock = Clock(Clockwork(shared.redis, shared.keys, shared.metrics), self._name)
+        self._errands = (Leader(shared.redis, self._name, journals(settings)), self._clock)
 
-    def turn(self) -> float:
-        """One round; seconds until the next."""
-        if not self._lead():
-            self._leads = False
-            return ROUND_SECONDS
-        if not self._leads:
-            self._leads = True
-            log.info("leads the schedule")
-            self._clockwork.adopt(self.name)
-        return min(ROUND_SECONDS, self._clockwork.fire_due(self.name))
+    def turn(self) -> None:
+        """One round, about once a second."""
+        leads = self._leads()
+        for errand in self._errands:
+            errand(leads)
 
     def leave(self) -> None:
         """Let another one lead at once."""
-        if self._leads and self._holder() == self.name:
+        self._clock(False)
+        if self._leads():
             self._redis.delete(self._key)
 
-    def _lead(self) -> bool:
-        if self._redis.set(self._key, self.name, nx=True, px=LEADERSHIP_MILLISECONDS):
-            return True
-        if self._holder() != self.name:
-            return False
-        return bool(self._redis.pexpire(self._key, LEADERSHIP_MILLISECONDS))
-
-    def _holder(self) -> str:
-        held: Any = self._redis.get(self._key)
-        return held.decode() if held else ""
+    def _leads(self) -> bool:
+        taken = self._redis.set(self._key, self._name, nx=True, ex=LEAD_SECONDS)
+        return bool(taken) or self._redis.get(self._key) == self._name.encode()
 
 
 def run(settings: Settings) -> None:
-    """Declare what recurs, then stand by and lead until SIGTERM; Redis may go and come back."""
+    """Declare what recurs, then stand by to lead until SIGTERM; Redis may go and come back."""
     logs.configure(settings.log_level, process="scheduler")
     signals = Signals()
     services = Services.open(Shared.open(settings))
-    candidate = Candidate(services.shared)
+    shared = services.shared
+    candidate = Candidate(settings, shared)
     probes = Probes(services)
-    if services.shared.installation.owns_stores():  # elsewhere, a look would make an empty memory and praise it
+    if shared.installation.owns_stores():  # elsewhere, a look would make an empty memory and praise it
         probes.start()
     declared = False
     try:
         while not signals.stops:
-            seconds = ROUND_SECONDS
             try:
                 if not declared:
-                    declare_recurring(services.shared)
+                    declare_recurring(shared)
                     declared = True
-                seconds = candidate.turn()
-                services.shared.metrics.flush()
+                candidate.turn()
+                shared.metrics.flush()
             except redis.RedisError as error:
                 log.warning("Redis is away", error=str(error))
-            signals.wait(seconds)
+            signals.wait(ROUND_SECONDS)
     finally:
         with suppress(redis.RedisError):
             candidate.leave()

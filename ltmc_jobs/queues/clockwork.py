@@ -159,7 +159,8 @@ class Clockwork:
             *(schedule.overlap.value, schedule.last_run or ""),
             *(after.meta(more), passed.meta(more), held.held, held.meta(more)),
         ]
-        meant = schedule.score(tick.run) if schedule.recurs and tick.run is not None else float(entry.score)
+        moved = tick.run not in (None, due) or schedule.held is not None
+        meant = schedule.score(tick.run or due) if moved else float(entry.score)
         return Fire(command + self._run(schedule, entry, tick, (path, call, more)), max(0.0, now - meant), tick.missed)
 
     def _run(self, schedule: Schedule, entry: Entry, tick: Tick, what: tuple[str, Any, dict[str, Any]]) -> list[Any]:

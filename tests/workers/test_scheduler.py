@@ -29,6 +29,7 @@ from tests import queue_kinds as kinds
 from tests.conftest import clean_environment, wait_until
 from tests.fleet import ROOT, WorkerProcesses, open_installation
 from workers.jobs import cleanup
+from workers.recovery import WorkerName
 
 
 @pytest.fixture
@@ -115,18 +116,21 @@ def test_three_schedulers_run_each_tick_once_though_the_leader_dies(
     """J09: exactly one run a tick, within a second of its time; after a crash, those that fell in between too."""
     for _ in range(3):
         schedulers.start()
+    leads = keys.key(keys.INSTALLATION, "leader")
+    wait_until(lambda: shared.redis.exists(leads), 20)
     scheduler = Scheduler(connection=shared.redis, keys=shared.keys)
     scheduler.every(1, JobSpec(kind=kinds.ECHO, args={}, project="default", id="ticks"))
     wait_until(lambda: len(runs(shared)) >= 3, 20)
-    leader = shared.redis.get(keys.key(keys.INSTALLATION, "leader"))
+    leader = shared.redis.get(leads)
     assert isinstance(leader, bytes)
     killed_at = time.time()
-    schedulers.kill(int(leader.decode().split(".")[-2]))
-    wait_until(lambda: max(runs(shared), default=0) > killed_at + 7, 20)
+    schedulers.kill(WorkerName.read(leader.decode()).pid)  # type: ignore[union-attr]
+    wait_until(lambda: max(runs(shared), default=0) > killed_at + 10, 20)
     scheduler.cancel("ticks")
     found = runs(shared)
     assert found == list(range(found[0], found[-1] + 1)), "each tick, once, in order"
-    late = [lateness(shared, tick) for tick in found if not killed_at - 1 <= tick <= killed_at + 6]
+    # The first is for the moment of the declaration; for those after the crash, another must first lead.
+    late = [lateness(shared, tick) for tick in found[1:] if not killed_at - 1 <= tick <= killed_at + 7]
     assert len(late) >= 2
     assert all(0 <= seconds <= 1.0 for seconds in late), late
     time.sleep(1.5)

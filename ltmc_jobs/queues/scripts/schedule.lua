@@ -1,5 +1,5 @@
 -- Declare a schedule, or a job for later: its hash and its entry.
--- ARGV: id, fingerprint of what is declared, due ('' for this second | '+seconds' | seconds), '1' to keep one that is declared the
+-- ARGV: id, fingerprint of what is declared, due ('' for now | '+seconds' | seconds), '1' to keep one that is declared the
 -- same, then the hash fields, 'data' and its value first.
 -- Answer: 1 (declared, also by the same command sent before), 0 (kept as it is), -1 (another job has this id).
 
@@ -14,11 +14,11 @@ if known[1] and not entered then
   if not known[2] or status == 'queued' or status == 'started' or status == 'deferred' then return -1 end
 end
 
-local at = math.floor(NOW)
+local at = NOW
 if string.sub(due, 1, 1) == '+' then at = NOW + tonumber(string.sub(due, 2)) elseif due ~= '' then at = tonumber(due) end
 local fields = {'created_at', NOW_TEXT, 'status', 'scheduled', 'ltmc_definition', definition}
 for i = 5, #ARGV do fields[#fields + 1] = ARGV[i] end
 call('DEL', own, RESULTS .. id)
 call('HSET', own, unpack(fields))
-call('ZADD', ENTRIES, string.format('%.3f', at), id)
+call('ZADD', ENTRIES, string.format('%.3f', math.floor(at * 1000) / 1000), id)
 return 1
