@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import threading
 import time
 from collections import deque
@@ -71,7 +72,7 @@ class Courier(threading.Thread):
         self._renewed = self._errand = self._looked_for_starved = 0.0
         self._pause = 0.0
         self._unsent: list[Run] = []
-        self._leads = False
+        self._leads = self._drained = False
         self.stopping_at: float | None = None
         self.held: dict[str, Execution] = {}
         self.error: BaseException | None = None
@@ -134,7 +135,7 @@ class Courier(threading.Thread):
         return (not self.held and not self._ended) or time.monotonic() > self.stopping_at
 
     def _wait(self) -> None:
-        sources = [self._reader, *self._wake.sources()]
+        sources: list[int | socket.socket] = [self._reader, *self._wake.sources()]
         ready, _, _ = select.select(sources, [], [], max(0.0, self._seconds()))
         if self._reader in ready:
             for byte in os.read(self._reader, 4096):
@@ -148,7 +149,7 @@ class Courier(threading.Thread):
         now = time.monotonic()
         if self._pause:
             return self._pause
-        if self._words or (self._hungry and self.stopping_at is None):
+        if self._words or (self._hungry and self._accepts):
             return 0.0
         if self._ended:
             return 0.0 if self._flush_is_due(now) else self._first_ended + FLUSH_SECONDS - now
@@ -197,22 +198,24 @@ class Courier(threading.Thread):
             return True
         if self._ended and self._flush_is_due(now):
             return True
-        return self._hungry and self.stopping_at is None and not self._staff.is_spent
+        return self._hungry and self._accepts
+
+    @property
+    def _accepts(self) -> bool:
+        return self.stopping_at is None and not self._drained and not self._staff.is_spent
 
     def _renew(self) -> None:
-        held_on, leads, server = self._claims.renew()
-        if not held_on and self.held:
+        renewed = self._claims.renew()
+        if not renewed.held_on and self.held:
             log.warning("the lease had ended; what was held may run elsewhere", jobs=len(self.held))
-        self._offset = server - time.monotonic()
+        self._offset = renewed.server_time - time.monotonic()
         self._renewed = time.monotonic()
-        self._leads = leads
-        self._hungry = self._hungry or self._staff.room().free > 0  # a wake-up may have been lost
+        self._leads, self._drained = renewed.leads, renewed.drained
 
     def _tick(self, now: float) -> None:
         if not self._unsent:
             self._unsent = self._collect()
-        accepts = self.stopping_at is None and not self._staff.is_spent
-        room = self._staff.room() if accepts else None
+        room = self._staff.room() if self._accepts else None
         look = now - self._looked_for_starved > STARVED_LOOK_SECONDS
         ticked = self._claims.tick(
             self._unsent, room.free if room else 0, room.prefetch if room else 0, look_for_starved=look
@@ -269,7 +272,9 @@ class Courier(threading.Thread):
         """Redis is away or refuses: keep what has ended, and try again; jobs at hand go on meanwhile."""
         first, longest = AWAY_SECONDS
         if not self._pause:
-            log.error("Redis does not take what is to be written; it is kept", reason=reach.refusal(error) or str(error))
+            log.error(
+                "Redis does not take what is to be written; it is kept", reason=reach.refusal(error) or str(error)
+            )
         self._pause = min(longest, self._pause * 2 or first)
         self._wake.reset()
 

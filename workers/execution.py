@@ -39,12 +39,18 @@ class Execution:
     """A claim being run in this process: the JobContext that its function sees."""
 
     claim: Claim
-    call: Call | None  # None: refused
+    _call: Call | None  # None: refused
     courier: Courier
     begun: float | None = None  # monotonic
     ended: bool = False
     interrupted_at: float | None = None
     reason: type[Interruption] = field(default=TimeUp)
+
+    @property
+    def call(self) -> Call:
+        """What is run."""
+        assert self._call is not None, "a refused job is not run"
+        return self._call
 
     @property
     def job_id(self) -> str:
@@ -91,7 +97,7 @@ class Execution:
             return self._run(Ending.STOPPED, "", JobCancelled())
         told = self._told(error)
         text = as_failure("".join(traceback.format_exception(error)))
-        kind = self.call.kind if self.call else None
+        kind = self._call.kind if self._call else None
         if kind is None or not (told.retry or isinstance(error, (*TRANSIENT, *kind.retry_on))):
             return self._run(Ending.FINAL, text, told)
         first = told.retry_seconds if kind.retry_seconds is None else kind.retry_seconds

@@ -32,9 +32,13 @@ from workers.pools import Pool, pools_of
 from workers.processes import STOP_SECONDS, describe
 from workers.signals import STOPPING, Signals
 
-SHARED_MODULES = ("rq", "redis", "workers.worker", "workers.scheduler")
+SHARED_MODULES = ("rq", "redis", "workers.worker", "workers.scheduler", "workers.recovery")
 # What only a host with the memory's files needs; FAISS alone is 20 MB in each process that imports it by itself.
 STORE_MODULES = ("ltmc_jobs.stores.records_sqlite", "ltmc_jobs.stores.graph_sqlite", "ltmc_jobs.stores.vectors_faiss")
+
+
+MEND_SECONDS = 20
+KILLED_SECONDS = 0.2
 
 
 @dataclass
@@ -64,6 +68,7 @@ class Fleet:
         # Its other end is in this process alone: when we are gone, however, every child reads the end of the file.
         self._life_reader, self._life_writer = os.pipe()
         self._signals = Signals()
+        self._settings = settings
 
     def run(self) -> None:
         """Start all, replace the dead, and on SIGTERM wait for all to end."""
@@ -124,10 +129,28 @@ class Fleet:
             for member in self.members:
                 if member.pid == pid:
                     self._note_end(member, os.waitstatus_to_exitcode(status))
+                    if os.WIFSIGNALED(status):
+                        self._mend()
+
+    def _mend(self) -> None:
+        """Give back at once what a killed worker held; in a process of its own, since Redis may be away."""
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.close(self._life_writer)
+                self._signals.close()
+                signal.alarm(MEND_SECONDS)
+                _mend(self._settings)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(0)
 
     def _note_end(self, member: Member, code: int) -> None:
         member.pid = None
         seconds = member.backoff.died()
+        if code < 0:  # a job that kills its worker runs by itself the next time, so that this is no endless loop
+            seconds = min(seconds, KILLED_SECONDS)
         member.due = time.monotonic() + seconds
         if not self._signals.stops:
             click.echo(f"{member.name} ended ({describe(code)}); another starts in {seconds:.1f} s", err=True)
@@ -164,6 +187,12 @@ def holds_stores(settings: Settings, wanted: bool | None) -> bool:
         return installation.owns_stores()
     finally:
         connection.close()  # none may cross a fork
+
+
+def _mend(settings: Settings) -> None:
+    from workers.recovery import journals, take_back
+
+    take_back(Redis.from_url(settings.redis_address()), journals(settings))
 
 
 def _work(settings: Settings, pool: Pool) -> None:

@@ -20,6 +20,7 @@ from workers.recovery import take_back
 SETTLED_SECONDS = RENEW_SECONDS + 1.0
 TAKE_BACK_SECONDS = 10.0
 TRIM_SECONDS = 60.0
+WHOLE_SECONDS = 3.0
 
 log = structlog.get_logger("ltmc.leader")
 
@@ -33,7 +34,7 @@ class Leader:
         self._journals = journals
         self._settled_from: float | None = None  # monotonic; None: not leading
         self._clocks = (0.0, 0.0)  # the server's and ours, at the last round
-        self._taken_back = self._trimmed = 0.0
+        self._looked = self._taken_back = self._trimmed = 0.0
 
     def __call__(self, leads: bool) -> None:
         """A round, if it leads; raises redis.RedisError."""
@@ -41,7 +42,9 @@ class Leader:
             self._settled_from = None
             return
         self._settle()
-        round_ = housekeep(self._connection, self._worker)
+        whole = time.monotonic() - self._looked >= WHOLE_SECONDS
+        round_ = housekeep(self._connection, self._worker, whole=whole)
+        self._looked = time.monotonic() if whole else self._looked
         if round_ is None:
             self._settled_from = None
             return

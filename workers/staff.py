@@ -115,5 +115,4 @@ class Staff:
 
 def _place(execution: Execution) -> str:
     """What may have killed a worker runs in a process of its own."""
-    assert execution.call is not None
     return "process" if execution.claim.alone else execution.call.kind.executor

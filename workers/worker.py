@@ -1,4 +1,4 @@
-"""One worker process: a warm main thread that runs jobs, and a courier beside it that claims them and brings them home."""
+"""One worker process: a warm main thread that runs jobs, and a courier that claims them and brings them home."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import platform
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterable
 from contextlib import suppress
+from importlib.metadata import version
 
 import redis
-import rq
 import structlog
 
 from ltmc_jobs import logs
-from ltmc_jobs.orchestration.heartbeats import BEAT_SECONDS
 from ltmc_jobs.queues.claims import Claims
 from ltmc_jobs.registry import STORELESS_QUEUES, Queue
 from ltmc_jobs.services import Services
@@ -52,14 +50,13 @@ def work(settings: Settings, pool: Pool) -> None:
         take_back(shared.redis, journals(settings))
     journal = Journal(journals(settings), name)
     runner = Runner(services)
-    pulse = Pulse(shared, name, queues)
     courier = Courier(
         shared.redis,
         Claims(shared.redis, name, queues, facts(pool, queues)),
         journal,
         shared.keys,
         runner.refuse,
-        errands=[pulse, Leader(shared.redis, name, journals(settings))],
+        errands=[lambda _leads: shared.metrics.flush(), Leader(shared.redis, name, journals(settings))],
         stop_seconds=settings.stop_seconds,
     )
     staff = Staff(settings, runner, journal, courier.ended)
@@ -69,7 +66,6 @@ def work(settings: Settings, pool: Pool) -> None:
     threading.Thread(target=_see_out, args=(courier, staff), daemon=True).start()
     staff.inline.run()
     courier.join()
-    pulse.leave()
     services.close()
     if courier.error is not None:
         raise SystemExit(1)
@@ -87,7 +83,7 @@ def facts(pool: Pool, queues: Iterable[Queue]) -> dict[str, str]:
         "pid": str(os.getpid()),
         "hostname": platform.node(),
         "ip_address": "",
-        "version": rq.VERSION,
+        "version": version("rq"),
         "python_version": sys.version,
         "ltmc_pool": pool.name,
     }
@@ -107,26 +103,3 @@ def _see_out(courier: Courier, staff: Staff) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(SPENT if staff.is_spent else 0)
-
-
-class Pulse:
-    """An errand of the courier's: says that this process lives, and adds its counts to Redis."""
-
-    def __init__(self, shared: Shared, name: str, queues: list[Queue]) -> None:
-        self._shared = shared
-        self._name = name
-        self._queues = queues
-        self._beaten = 0.0
-
-    def __call__(self, leads: bool) -> None:
-        now = time.monotonic()
-        if now - self._beaten >= BEAT_SECONDS:
-            self._shared.heartbeats.beat(self._name, self._queues)
-            self._beaten = now
-        self._shared.metrics.flush()
-
-    def leave(self) -> None:
-        """The process ends."""
-        with suppress(redis.RedisError):
-            self._shared.metrics.flush()
-            self._shared.heartbeats.leave(self._name, self._queues)

@@ -1,58 +1,38 @@
-"""Heartbeats: which worker processes live, by queue. A process that has not been heard of for 12 seconds is gone."""
+"""Heartbeats: which worker processes live, by queue. A lease that was not renewed for ten seconds has ended."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from redis import Redis
 
 from ltmc_jobs import keys
 
-BEAT_SECONDS = 4.0
-GONE_SECONDS = 12.0
+LEASES = keys.key(keys.INSTALLATION, "lease")
 
 
 class Heartbeats:
-    """One sorted set a queue: process names by when they last beat, by the server's clock."""
+    """Read from the workers' own leases, by the server's clock."""
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
 
-    def beat(self, process: str, queues: Iterable[str]) -> None:
-        """Say that a process lives and works on these queues."""
-        now = self._now()
-        pipeline = self._connection.pipeline(transaction=False)
-        for queue in queues:
-            name = keys.key(keys.INSTALLATION, "heartbeat", queue)
-            pipeline.zadd(name, {process: now})
-            pipeline.zremrangebyscore(name, "-inf", now - GONE_SECONDS)
-            pipeline.expire(name, int(GONE_SECONDS))
-        pipeline.execute()
-
-    def leave(self, process: str, queues: Iterable[str]) -> None:
-        """Say that a process ends."""
-        pipeline = self._connection.pipeline(transaction=False)
-        for queue in queues:
-            pipeline.zrem(keys.key(keys.INSTALLATION, "heartbeat", queue), process)
-        pipeline.execute()
-
     def live(self, queues: Iterable[str]) -> dict[str, int]:
         """Living processes for each of these queues."""
-        wanted = list(queues)
-        since = self._now() - GONE_SECONDS
-        pipeline = self._connection.pipeline(transaction=False)
-        for queue in wanted:
-            pipeline.zcount(keys.key(keys.INSTALLATION, "heartbeat", queue), since, "+inf")
-        return dict(zip(wanted, pipeline.execute(), strict=True))
+        counted = dict.fromkeys(queues, 0)
+        for served in self.serving().values():
+            for queue in served:
+                if queue in counted:
+                    counted[queue] += 1
+        return counted
 
-    def names(self, queues: Iterable[str]) -> set[str]:
-        """The names of the processes that live and work on any of these queues."""
-        since = self._now() - GONE_SECONDS
-        pipeline = self._connection.pipeline(transaction=False)
-        for queue in queues:
-            pipeline.zrangebyscore(keys.key(keys.INSTALLATION, "heartbeat", queue), since, "+inf")
-        return {name.decode() for names in pipeline.execute() for name in names}
-
-    def _now(self) -> float:
+    def serving(self) -> dict[str, list[str]]:
+        """The queues of each living process, by its name."""
         seconds, microseconds = self._connection.time()
-        return float(seconds) + float(microseconds) / 1e6
+        names: Any = self._connection.zrangebyscore(LEASES, seconds + microseconds / 1e6, "+inf")
+        pipeline = self._connection.pipeline(transaction=False)
+        for name in names:
+            pipeline.hget(b"rq:worker:" + name, "queues")
+        served = pipeline.execute() if names else []
+        return {name.decode(): (queues or b"").decode().split(",") for name, queues in zip(names, served, strict=True)}

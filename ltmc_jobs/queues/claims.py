@@ -24,6 +24,7 @@ RENEW_SECONDS = 3.0
 LEAD_SECONDS = 5
 WORKER_LIFE_SECONDS = 120  # of what RQ shows of a worker, once nothing is heard of it
 CRASH_LIMIT = 3  # deaths of a job's own process
+WHOLE_RENEWALS = 20  # one in so many also says again who this is and what it serves
 STARVED_SECONDS = 60.0
 LOG_LINES = 1000
 MOVED_AT_ONCE = 1000
@@ -57,10 +58,20 @@ class Claim(NamedTuple):
     alone: bool  # it is to run in a process of its own
     unsigned: bool  # it carries RQ callbacks or webhooks, which nobody signed
     claimed_at: float  # seconds, server time
+    enqueued_at: bytes  # as RQ writes times: when it last came into its queue
+    retries_left: int
+    crashes: int  # deaths of its own process
 
     @property
     def member(self) -> str:
         return f"{self.job_id}:{self.execution}"
+
+    def waited_seconds(self, begun_at: float) -> float | None:
+        """From when it stood in its queue to a time of the server's; None where that is not known."""
+        try:
+            return max(0.0, begun_at - datetime.fromisoformat(self.enqueued_at.decode()).timestamp())
+        except ValueError:
+            return None  # another producer's
 
 
 class Run(NamedTuple):
@@ -85,6 +96,15 @@ class Ticked(NamedTuple):
     come_again_at: float | None  # server time at which a rate lets the next job start
 
 
+class Renewed(NamedTuple):
+    """The answer to a renewal."""
+
+    held_on: bool  # the lease had not ended
+    leads: bool
+    server_time: float
+    drained: bool  # its host is to take no more jobs
+
+
 def as_result(value: Any) -> str:
     """A result as RQ's JSON serializer and its streams keep it; TypeError or ValueError for what is no JSON."""
     return "" if value is None else base64.b64encode(json.dumps(value, allow_nan=False).encode()).decode()
@@ -105,6 +125,7 @@ class Claims:
     facts: Mapping[str, str] = field(default_factory=dict)  # what RQ shows of it: pid, hostname, version …
     tag: str = field(default_factory=lambda: os.urandom(5).hex())
     number: int = 0
+    _renewals: int = 0
 
     def tick(self, runs: Sequence[Run], free: int, prefetch: int = 0, *, look_for_starved: bool = False) -> Ticked:
         """End these runs, then claim up to `free` jobs, and `prefetch` more where nobody else waits for work.
@@ -128,17 +149,23 @@ class Claims:
             Claim(
                 flat[i].decode(), flat[i + 1].decode(), flat[i + 2].decode(), flat[i + 3],
                 int(flat[i + 4] or 300), int(flat[i + 5]), flat[i + 6] == b"1", flat[i + 7] == b"1", at,
+                flat[i + 8], int(flat[i + 9] or 0), int(flat[i + 10] or 0),
             )
-            for i in range(0, len(flat), 8)
+            for i in range(0, len(flat), 11)
         ]  # fmt: skip
         return Ticked(claims, [member.decode() for member in refused], at, float(again) if again else None)
 
-    def renew(self, *, may_lead: bool = True) -> tuple[bool, bool, float]:
-        """Hold on: whether the lease had not ended, whether this process leads now, and the server's time."""
-        shown = [text for pair in self.facts.items() for text in pair]
-        head = (self.worker, LEASE_SECONDS, WORKER_LIFE_SECONDS, "1" if may_lead else "", LEAD_SECONDS)
-        held, leads, now = RENEW.run(self.connection, [*head, len(self.queues), *self.queues, *shown])
-        return held == b"1", leads == b"1", float(now)
+    def renew(self, *, may_lead: bool = True) -> Renewed:
+        """Hold on to what is held, and show what RQ's tools show of a worker."""
+        self._renewals += 1
+        whole = self._renewals % WHOLE_RENEWALS == 1
+        shown = [text for pair in self.facts.items() for text in pair] if whole else []
+        lead = "1" if may_lead else ""
+        head = (self.worker, LEASE_SECONDS, WORKER_LIFE_SECONDS, lead, LEAD_SECONDS, "1" if whole else "")
+        held, leads, now, drained = RENEW.run(self.connection, [*head, len(self.queues), *self.queues, *shown])
+        if held != b"1":  # buried meanwhile: say again who this is
+            self._renewals = 0
+        return Renewed(held == b"1", leads == b"1", float(now), drained == b"1")
 
     def report(self, words: Iterable[tuple[Claim, str, str]]) -> None:
         """Tell what running jobs say of themselves: (claim, "progress" or "log", text)."""
@@ -170,12 +197,12 @@ def bury(
     return (answer[0], answer[1]) if answer else None
 
 
-def housekeep(connection: Redis, leader: str) -> tuple[int, list[str], float | None] | None:
+def housekeep(connection: Redis, leader: str, *, whole: bool = True) -> tuple[int, list[str], float | None] | None:
     """The leader's round: jobs moved into their queues, workers whose lease has ended, seconds until the next is due.
 
-    None if it leads no longer.
+    A whole round also looks at what stock producers have left. None if it leads no longer.
     """
-    answer = HOUSEKEEP.run(connection, [leader, LEAD_SECONDS, MOVED_AT_ONCE])
+    answer = HOUSEKEEP.run(connection, [leader, LEAD_SECONDS, MOVED_AT_ONCE, "1" if whole else ""])
     if answer is None:
         return None
     moved, ended, due = answer

@@ -31,7 +31,7 @@ class WakeCall:
     def listen(self) -> None:
         """Send the read, if none is out; raises redis.RedisError."""
         if self._line is None:
-            line = self._pool.make_connection()
+            line: Any = self._pool.make_connection()
             line.connect()
             line.send_command("BLPOP", self._key, BLOCK_SECONDS)
             self._line = line

@@ -52,7 +52,6 @@ class InlineExecutor(Executor):
                 if not self._ready.get():
                     return
                 continue
-            assert execution.call is not None
             if execution.call.kind.batch > 1:
                 self._run_batch(execution)
             else:
@@ -90,7 +89,7 @@ class InlineExecutor(Executor):
             failed = isinstance(end, BaseException)
             self.end(execution, execution.failed(end) if failed else execution.done(end))
 
-    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+    def _interrupted(self, _number: int, _frame: FrameType | None) -> None:
         told = [execution for execution in self._batch if execution.interrupted_at is not None]
         if self._inside and told:
             raise told[0].reason

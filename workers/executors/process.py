@@ -69,7 +69,9 @@ class ProcessExecutor(Executor):
             told = child.run(envelope, claim.job_id, claim.attempt, limit, lambda words: _report(execution, words))
             return execution.done(told)
         except ChildDied as error:
-            return execution.crashed(error, "\n".join([str(error), *error.__notes__]) if _has_notes(error) else str(error))
+            return execution.crashed(
+                error, "\n".join([str(error), *error.__notes__]) if _has_notes(error) else str(error)
+            )
         except JobCancelled:
             return execution.failed(execution.reason() if execution.interrupted_at else Cancelled())
         except JobTimeout:

@@ -14,7 +14,6 @@ from ltmc_jobs.memory.ingestion import following
 from ltmc_jobs.queues.contract import Principal
 from ltmc_jobs.services import Services
 from ltmc_jobs.stores.contracts import Version
-from workers.recovery import take_back
 
 UNFINISHED_SECONDS = 120.0
 SPACING_SECONDS = 3600.0
@@ -24,18 +23,14 @@ log = structlog.get_logger("ltmc.jobs")
 
 
 def resume_unfinished(services: Services) -> dict[str, Any]:
-    """Enqueue anew what remains for versions that stopped between recorded and linked.
-
-    Before that, jobs of dead workers come back, of this machine and others; after it, a damaged index is mended.
-    """
-    taken_back = take_back(services.shared.redis, elsewhere=True)
+    """Enqueue anew what remains for versions that stopped between recorded and linked, and mend a damaged index."""
     unfinished = services.tiers.records.unfinished(older_than_seconds=UNFINISHED_SECONDS)
     resumed = sum(resume(services, version) for version in unfinished)
     try:
         services.tiers.vectors.fold()
     except LtmcError as error:  # searches go on without it; the next sweep tries again
         log.error("the index cannot be mended", error=str(error))
-    return {"taken_back": taken_back, "resumed": resumed}
+    return {"resumed": resumed}
 
 
 def resume(services: Services, version: Version) -> bool:

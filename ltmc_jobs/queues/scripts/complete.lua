@@ -70,10 +70,7 @@ local function retry(id, job, worker, run)
   call('HSET', JOB .. id, 'retries_left', left - 1, 'ltmc_error', run.error, 'ended_at', run.ended_text)
   call('HINCRBY', JOB .. id, 'number_of_retries', 1)
   keep_result(id, 'retried', worker, run, run.payload, job.failure_ttl)
-  if run.delay > 0 then
-    call('HSET', JOB .. id, 'status', 'scheduled')
-    call('ZADD', 'rq:scheduled:' .. job.origin, score(NOW + run.delay), id)
-  else push(job.origin, id) end
+  if run.delay > 0 then postpone(job.origin, id, NOW + run.delay) else push(job.origin, id) end
 end
 
 -- Let go of a job that one worker holds; false when it no longer holds it.

@@ -1,31 +1,40 @@
--- The leader's round: move what is due into its queue, wake who sleeps beside work, name workers whose lease has ended.
--- ARGV: leader, seconds of leadership, jobs to move at most.
+-- The leader's round: move what is due into its queue, name workers whose lease has ended; in a whole round also look at
+-- every queue, for stock producers tell nobody of what they schedule, and wake nobody.
+-- ARGV: leader, seconds of leadership, jobs to move at most, '1' for a whole round.
 -- Answer: nil if it leads no longer; else moved, workers whose lease has ended, seconds until the next job is due ('').
 
 if call('GET', LEADER) ~= ARGV[1] then return nil end
 call('PEXPIRE', LEADER, tonumber(ARGV[2]) * 1000)
-local left, moved, soonest = tonumber(ARGV[3]), 0, nil
-local suspended = call('EXISTS', 'rq:suspended') == 1
-for _, name in ipairs(call('SMEMBERS', NAMES_OF_QUEUES)) do
-  local queue = string.sub(name, #QUEUE + 1)
+local left, moved = tonumber(ARGV[3]), 0
+
+local function move(queue)
   local key = 'rq:scheduled:' .. queue
-  if left > 0 then
-    for _, id in ipairs(call('ZRANGEBYSCORE', key, '-inf', score(NOW), 'LIMIT', 0, left)) do
-      call('ZREM', key, id)
-      local status = call('HGET', JOB .. id, 'status')
-      if status == 'scheduled' then
-        if call('EXISTS', 'rq:job::' .. id .. ':dependencies') == 1 and not is_free(id) then
-          call('HSET', JOB .. id, 'status', 'deferred')
-          call('ZADD', 'rq:deferred:' .. queue, score(NOW), id)
-        else push(queue, id) end
-        moved = moved + 1
-      end
-      left = left - 1
+  for _, id in ipairs(call('ZRANGEBYSCORE', key, '-inf', score(NOW), 'LIMIT', 0, left)) do
+    call('ZREM', key, id)
+    if call('HGET', JOB .. id, 'status') == 'scheduled' then
+      if call('EXISTS', 'rq:job::' .. id .. ':dependencies') == 1 and not is_free(id) then
+        call('HSET', JOB .. id, 'status', 'deferred')
+        call('ZADD', 'rq:deferred:' .. queue, score(NOW), id)
+      else push(queue, id) end
+      moved = moved + 1
     end
+    left = left - 1
   end
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  if head[2] then soonest = math.min(soonest or tonumber(head[2]), tonumber(head[2])) end
-  -- Who was woken may have died, and stock producers wake nobody.
-  if not suspended and call('LLEN', name) > 0 then wake(queue, 1) end
+  if head[2] then call('ZADD', DUE, head[2], queue) else call('ZREM', DUE, queue) end
 end
-return {moved, call('ZRANGEBYSCORE', LEASES, '-inf', score(NOW)), soonest and score(math.max(0, soonest - NOW)) or ''}
+
+if ARGV[4] == '1' then
+  local suspended = call('EXISTS', 'rq:suspended') == 1
+  for _, name in ipairs(call('SMEMBERS', NAMES_OF_QUEUES)) do
+    local queue = string.sub(name, #QUEUE + 1)
+    move(queue)
+    -- Who was woken may have died.
+    if not suspended and call('LLEN', name) > 0 then wake(queue, 1) end
+  end
+else
+  for _, queue in ipairs(call('ZRANGEBYSCORE', DUE, '-inf', score(NOW))) do move(queue) end
+end
+local next_due = call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
+local seconds = next_due[2] and score(math.max(0, tonumber(next_due[2]) - NOW)) or ''
+return {moved, call('ZRANGEBYSCORE', LEASES, '-inf', score(NOW)), seconds}

@@ -53,8 +53,7 @@ local function admit(id, queue, func, limit, member)
   end
   local taken, later = take_rate('func:' .. func, limit, 1)
   if taken == 0 then
-    call('HSET', JOB .. id, 'status', 'scheduled')
-    call('ZADD', 'rq:scheduled:' .. queue, score(later), id)
+    postpone(queue, id, later)
     return false
   end
   call('SADD', RUNNING .. func, member)

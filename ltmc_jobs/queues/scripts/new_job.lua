@@ -19,7 +19,7 @@ local function new_job(id, queue, fields, parents, at, at_front)
   fields[n + 5], fields[n + 6] = 'origin', queue
   if status == 'queued' then fields[n + 7], fields[n + 8] = 'enqueued_at', NOW_TEXT end
   call('HSET', key, unpack(fields))
-  if status == 'scheduled' then call('ZADD', 'rq:scheduled:' .. queue, score(at), id)
+  if status == 'scheduled' then postpone(queue, id, at)
   elseif status == 'deferred' then call('ZADD', 'rq:deferred:' .. queue, score(NOW), id)
   else call(at_front and 'LPUSH' or 'RPUSH', QUEUE .. queue, id) end
   return status

@@ -5,7 +5,7 @@ if redis.replicate_commands then redis.replicate_commands() end  -- before Redis
 
 local call = redis.call
 local LEASES, HELD, IDLE, WAKE = OURS .. 'lease', OURS .. 'held:', OURS .. 'idle:', OURS .. 'wake:'
-local CONTROL, LEADER = OURS .. 'control', OURS .. 'leader'
+local CONTROL, LEADER, DUE = OURS .. 'control', OURS .. 'leader', OURS .. 'due'
 local JOB, QUEUE, WIP, RESULTS, WORKER = 'rq:job:', 'rq:queue:', 'rq:wip:', 'rq:results:', 'rq:worker:'
 local NAMES_OF_QUEUES = 'rq:queues'
 
@@ -48,6 +48,13 @@ local function push(queue, id, at_front)
   call('HSET', JOB .. id, 'status', 'queued', 'enqueued_at', NOW_TEXT)
   call(at_front and 'LPUSH' or 'RPUSH', QUEUE .. queue, id)
   wake(queue, 1)
+end
+
+-- Put a job into its queue at a time to come; the leader moves it. `DUE` spares it the look at every queue.
+local function postpone(queue, id, at)
+  call('HSET', JOB .. id, 'status', 'scheduled')
+  call('ZADD', 'rq:scheduled:' .. queue, score(at), id)
+  call('ZADD', DUE, 'LT', score(at), queue)
 end
 
 -- Tell those who wait for a job: `waiters` are channels, parted by spaces.

@@ -3,7 +3,8 @@
 -- prefetch, starved seconds (0: do not look), number of queues, queues, then per run: job, execution, outcome, payload,
 -- error, delay, started, ended (seconds, then as text).
 -- Answer: server time, when to come again for a rate ('' if not), refused runs, then per claimed job: id, execution,
--- queue, data, timeout, attempts, whether it is to run in a process of its own, whether it carries what is not signed.
+-- queue, data, timeout, attempts, whether it is to run in a process of its own, whether it carries what is not signed,
+-- since when it was in its queue (RQ's text), how many retries it has left, how often its own process died.
 -- Sent twice under one number, it ends nothing twice and answers with the same jobs.
 
 local worker, number, lease, crash_limit = ARGV[1], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -45,10 +46,11 @@ local function answer(id, execution, queue, f)
   claimed[n + 1], claimed[n + 2], claimed[n + 3], claimed[n + 4] = id, execution, queue, f[1]
   claimed[n + 5], claimed[n + 6], claimed[n + 7] = f[2] or '', tostring(f[3] or '1'), alone and '1' or ''
   claimed[n + 8] = unsigned and '1' or ''
+  claimed[n + 9], claimed[n + 10], claimed[n + 11] = f[12] or '', f[13] or '', f[4] or ''
 end
 
 local FIELDS = {'data', 'timeout', 'ltmc_attempts', 'ltmc_crashes', 'success_callback_name', 'failure_callback_name',
-  'stopped_callback_name', 'webhooks', 'status', 'meta', 'ltmc_suspect'}
+  'stopped_callback_name', 'webhooks', 'status', 'meta', 'ltmc_suspect', 'enqueued_at', 'retries_left'}
 
 local function start(queue, id, f)
   local execution = prefix .. #members
