@@ -66,8 +66,9 @@ def judge(figures: Figures, rows: Rows) -> None:
             best = (max if metric == "jobs/s" else min)(found, key=lambda peer: found[peer])
             times = figures.median(ours, case, metric) / found[best]
             rows.held(case, f"{metric} / the fastest peer's ({best})", times, target, "times")
-    left = figures.median(ours, "redis_bytes_per_finished_job", "bytes")
-    rows.held("redis_bytes_per_finished_job", "bytes", left, BYTES, "bytes")
+    with suppress(KeyError):
+        left = figures.median(ours, "redis_bytes_per_finished_job", "bytes")
+        rows.held("redis_bytes_per_finished_job", "bytes", left, BYTES, "bytes")
     plain_rq(figures, rows)
 
 
@@ -98,7 +99,7 @@ def run(given: argparse.Namespace) -> list[dict[str, Any]]:
         figures.write(rows)
         judge(figures, rows)
         print(f"\n{figures.table([contender.name for contender in wanted])}\n", flush=True)
-        Alone(stands[0], contest, rows, quick=given.quick).run()
+        Alone(stands[0], contest, rows, quick=given.quick, rounds=length.rounds).run()
     print(f"load average {os.getloadavg()[0]:.1f} at the end; medians of {length.rounds} rounds")
     return rows.rows
 

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from statistics import median
 
+from benchmarks.queue_peers.contenders import OURS
 from benchmarks.queue_peers.contest import MILLION, PROCESSES, Contest
+from benchmarks.queue_peers.figures import Figures
 from benchmarks.queue_peers.ltmc import HAS_EXECUTORS, line_names
 from benchmarks.queue_peers.stand import Drained, Stand
 from benchmarks.rows import Rows
@@ -15,7 +17,11 @@ from benchmarks.rows import Rows
 GROWN_PROCESSES = (1, 2, 4)
 GROWN_QUEUES = (1, 10, 50)
 WAITING = (1_000, 10_000, 100_000, 1_000_000)
-AT_ONCE = {"asyncio 100 ms, 200 at once": (0.1, 200), "asyncio 10 ms, 20 at once": (0.01, 20)}
+IDEAL, BARE = "the ideal", "bare asyncio"
+# Seconds of a job, how many at once, and what ours is held to be near.
+AT_ONCE = {"asyncio 100 ms, 200 at once": (0.1, 200, IDEAL), "asyncio 10 ms, 20 at once": (0.01, 20, BARE)}
+EVERYSEC, ALWAYS = "drain_noop, appendfsync everysec", "drain_noop, appendfsync always"
+SPEED = "P09 20 ms jobs, {} processes"
 IDLE_PROCESSES = 4
 IDLE_AFTER = 200  # jobs that have run
 WAIT_SECONDS = 0.02
@@ -23,46 +29,55 @@ SPEED_UP = {2: 1.8, 4: 3.4}
 
 
 class Alone:
-    """The cases of our own stand, each on an empty server."""
+    """The cases of our own stand, each on an empty server; in as many rounds as the contest."""
 
-    def __init__(self, stand: Stand, contest: Contest, rows: Rows, *, quick: bool) -> None:
+    def __init__(self, stand: Stand, contest: Contest, rows: Rows, *, quick: bool, rounds: int) -> None:
         self._stand = stand
         self._contest = contest
         self._rows = rows
         self._quick = quick
+        self._rounds = rounds
         self._seconds = 0.6 if quick else 3.0
+        self._figures = Figures()
 
     def run(self) -> None:
-        cases: list[Callable[[], None]] = [
-            self._always,
-            self._grow_processes,
-            self._grow_queues,
-            self._grow_waiting,
-            self._idle,
-            self._speed_up,
-        ]
+        in_rounds: list[Callable[[], None]] = [self._always, self._grow, self._work_and_wait]
         if HAS_EXECUTORS:
-            cases.append(self._at_once)
-        for case in cases:
-            case()
+            in_rounds.append(self._at_once)
+        for number in range(self._rounds):
+            print(f"ours alone, round {number + 1} of {self._rounds}", flush=True)
+            for case in in_rounds:
+                case()
+        self._grow_waiting()
+        self._figures.write(self._rows)
+        self._judge()
+        self._idle()
+
+    def _judge(self) -> None:
+        def rate(case: str, system: str = OURS.name) -> float:
+            return self._figures.median(system, case, "jobs/s")
+
+        times = rate(ALWAYS) / rate(EVERYSEC)
+        self._rows.held(ALWAYS, "times everysec", times, 0.5, "times")
+        for processes, target in SPEED_UP.items():
+            times = rate(SPEED.format(processes)) / rate(SPEED.format(1))
+            self._rows.held(SPEED.format(processes), "speed-up", times, target, "times")
+        if HAS_EXECUTORS:
+            for case, (_, _, other) in AT_ONCE.items():
+                self._rows.held(case, f"share of {other}", rate(case) / rate(case, other), 0.9, "times")
 
     def _always(self) -> None:
         """Synced at every write, beside what the disk takes for one sync."""
-        found = [
-            self._drained() if fsync == "everysec" else self._drained(fsync=fsync) for fsync in ("everysec", "always")
-        ]
-        every, always = (one.rate for one in found)
-        self._rows.add("drain_noop, appendfsync always", "jobs/s", always, "jobs/s")
-        self._rows.held("drain_noop, appendfsync always", "times everysec", always / every, 0.5, "times")
+        for case in (EVERYSEC, ALWAYS):
+            self._add(case, self._drained(fsync=case.rpartition(" ")[2]))
         syncs = self._stand.server.fdatasync_ms(50 if self._quick else 200)
-        self._rows.add("drain_noop, appendfsync always", "fdatasync p50", median(syncs), "ms", system="disk")
+        self._figures.take("disk", ALWAYS, "fdatasync p50", median(syncs), "ms")
 
-    def _grow_processes(self) -> None:
-        for processes in GROWN_PROCESSES[:: 2 if self._quick else 1]:
+    def _grow(self) -> None:
+        step = 2 if self._quick else 1
+        for processes in GROWN_PROCESSES[::step]:
             self._add(f"growth, {processes} processes", self._drained(processes))
-
-    def _grow_queues(self) -> None:
-        for queues in GROWN_QUEUES[:: 2 if self._quick else 1]:
+        for queues in GROWN_QUEUES[::step]:
             self._add(f"growth, {queues} queues", self._drained(queues=queues))
 
     def _grow_waiting(self) -> None:
@@ -96,29 +111,24 @@ class Alone:
         self._rows.held("Y08 idle worker process", "Redis commands", commands, 10, "per s")
         self._rows.held("P13 idle worker process", "CPU", busy * 100, 1, "% of a core")
 
-    def _speed_up(self) -> None:
+    def _work_and_wait(self) -> None:
         """Jobs that wait, one at a time in a process."""
-        rates: dict[int, float] = {}
         for processes in GROWN_PROCESSES:
             jobs = int(self._seconds / WAIT_SECONDS * processes)
-            rates[processes] = self._waited("sleep", WAIT_SECONDS, processes, 1, jobs)
-            self._rows.add(f"P09 20 ms jobs, {processes} processes", "jobs/s", rates[processes], "jobs/s")
-        for processes, target in SPEED_UP.items():
-            case = f"P09 20 ms jobs, {processes} processes"
-            self._rows.held(case, "speed-up", rates[processes] / rates[1], target, "times")
+            rate = self._waited("sleep", WAIT_SECONDS, processes, 1, jobs)
+            self._figures.take(OURS.name, SPEED.format(processes), "jobs/s", rate, "jobs/s")
 
     def _at_once(self) -> None:
         """Many jobs that wait in one process."""
-        for case, (seconds, at_once) in AT_ONCE.items():
+        for case, (seconds, at_once, _) in AT_ONCE.items():
             rounds = max(5, int(self._seconds / seconds))
-            bare = asyncio.run(bare_rate(seconds, at_once, rounds))
-            rate = self._waited("wait", seconds, 1, at_once, at_once * rounds)
-            self._rows.add(case, "jobs/s", rate, "jobs/s")
-            self._rows.add(case, "jobs/s", bare, "jobs/s", system="bare asyncio")
-            self._rows.add(case, "jobs/s", at_once / seconds, "jobs/s", system="ideal")
-            ideal = seconds >= 0.1
-            against = at_once / seconds if ideal else bare
-            self._rows.held(case, f"share of {'the ideal' if ideal else 'bare asyncio'}", rate / against, 0.9, "times")
+            rates = {
+                OURS.name: self._waited("wait", seconds, 1, at_once, at_once * rounds),
+                BARE: asyncio.run(bare_rate(seconds, at_once, rounds)),
+                IDEAL: at_once / seconds,
+            }
+            for system, rate in rates.items():
+                self._figures.take(system, case, "jobs/s", rate, "jobs/s")
 
     def _waited(self, kind: str, seconds: float, processes: int, at_once: int, jobs: int) -> float:
         with self._stand.producer() as producer:
@@ -136,10 +146,10 @@ class Alone:
                 return fleet.drained(producer, jobs)
 
     def _add(self, case: str, drained: Drained) -> None:
-        self._rows.add(case, "jobs/s", drained.rate, "jobs/s")
+        self._figures.take(OURS.name, case, "jobs/s", drained.rate, "jobs/s")
         for name, shown in {"worker cpu": "worker CPU", "redis cpu": "Redis CPU"}.items():
             if name in drained.figures:
-                self._rows.add(case, shown, drained.figures[name] * MILLION, "us/job")
+                self._figures.take(OURS.name, case, shown, drained.figures[name] * MILLION, "us/job")
 
 
 async def bare_rate(seconds: float, at_once: int, rounds: int) -> float:

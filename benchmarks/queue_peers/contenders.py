@@ -51,7 +51,7 @@ OURS = Contender(
     name="ltmc",
     module="ltmc",
     command=("python", "-m", f"{PACKAGE}.ltmc_worker", "default"),
-    first_rate=400,
+    first_rate=8000,
     at_once=AT_ONCE if HAS_EXECUTORS else 1,
 )
 CONTENDERS = (

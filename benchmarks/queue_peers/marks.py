@@ -31,6 +31,8 @@ class Marks:
 
     def clear(self) -> None:
         self.file.write_bytes(b"")
+        self._seen = 0
+        self._slots: set[int] = set()
 
     def count(self) -> int:
         return self.file.stat().st_size // _MARK.size
@@ -41,3 +43,10 @@ class Marks:
             marks.seek(start * _MARK.size)
             found = marks.read()
         return list(_MARK.iter_unpack(found[: len(found) // _MARK.size * _MARK.size]))
+
+    def slots(self) -> int:
+        """How many worker processes have made marks; reads what is new since the last time."""
+        new = self.read(self._seen)
+        self._seen += len(new)
+        self._slots.update(slot for _, slot in new)
+        return len(self._slots)

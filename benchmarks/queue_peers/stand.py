@@ -179,7 +179,7 @@ class Fleet:
         """When all processes run and so many jobs are done: the time, the jobs done, what was spent so far."""
         marks = self._stand.marks
         self._wait(
-            lambda: marks.count() >= max(1, first) and (self._slots() >= self.processes or marks.count() >= jobs)
+            lambda: marks.count() >= max(1, first) and (marks.slots() >= self.processes or marks.count() >= jobs)
         )
         before, done = self.counters(), marks.count()
         if done > jobs / 2:
@@ -206,9 +206,6 @@ class Fleet:
                 found = process.memory_full_info()
                 total += getattr(found, "pss", found.uss)
         return total / self.processes / 1e6
-
-    def _slots(self) -> int:
-        return len({slot for _, slot in self._stand.marks.read()[:100_000]})
 
     def _wait(self, ready: Any) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
