@@ -93,6 +93,7 @@ class Child:
         """Until the starter closes its end."""
         self._frames.send({"ready": True, "rss": resident_bytes()})
         while (request := self._frames.receive()) is not None:
+            self._frames.send({"begun": True})
             running = Running(self._frames, request)
             answer = self._answer(request, running)
             running.close()

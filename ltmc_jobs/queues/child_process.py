@@ -22,6 +22,7 @@ from ltmc_jobs.errors import JobLost, from_dict
 from ltmc_jobs.queues.frames import Frames
 
 CLOSE_SECONDS = 2.0
+SEND_SECONDS = 86_400.0  # a socket knows no month
 LOOK_SECONDS = 0.5  # a child's own children may hold its socket open, so its death is looked for this often
 KEPT_LINES = 20
 COMMAND = (sys.executable, "-m", "workers.isolated")
@@ -92,7 +93,7 @@ class ChildProcess:
 
     def send(self, frame: bytes, until: float) -> None:
         """Write a message; TimeoutError when it does not read, ConnectionError when it is gone."""
-        self._socket.settimeout(max(0.001, until - time.monotonic()))
+        self._socket.settimeout(min(max(0.001, until - time.monotonic()), SEND_SECONDS))
         try:
             self._frames.send_encoded(frame)
         finally:

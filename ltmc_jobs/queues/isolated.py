@@ -19,6 +19,7 @@ __all__ = ["ChildDied", "IsolatedProcess"]
 
 START_SECONDS = 60.0
 JOBS_PER_CHILD = 200
+TRIES = 2
 GROWTH_BYTES = 1 << 30
 
 
@@ -99,10 +100,8 @@ class IsolatedProcess:
                 self._child = None
 
     def _answer(self, request: bytes, timeout_seconds: float, tell: Callable[[dict[str, Any]], None]) -> Any:
-        child = self._ready_child()
-        until = time.monotonic() + timeout_seconds
+        child, until = self._begun(request, timeout_seconds)
         try:
-            child.send(request, until)
             while "ok" not in (message := child.receive(until)) and "error" not in message:
                 tell(message)
         except TimeoutError:
@@ -124,9 +123,32 @@ class IsolatedProcess:
             raise _error_of(message)
         return message["ok"]
 
+    def _begun(self, request: bytes, timeout_seconds: float) -> tuple[ChildProcess, float]:
+        """A child that has begun with a job, and the monotonic time at which it must be done.
+
+        One that dies before it begins died of something else: the job is given to another.
+        """
+        for _ in range(TRIES):
+            child = self._ready_child()
+            until = time.monotonic() + timeout_seconds
+            with suppress(ConnectionError):
+                try:
+                    child.send(request, until)
+                    child.receive(until)  # "begun"
+                    return child, until
+                except TimeoutError:
+                    self._replace(child)
+                    if self._is_cancelled:
+                        raise JobCancelled from None
+                    raise JobTimeout(f"stopped after {timeout_seconds:g} seconds") from None
+            self._drop(child)
+        if self._is_cancelled:
+            raise JobCancelled
+        raise child.death()
+
     def _ready_child(self) -> ChildProcess:
         """A child that lives and waits for a job; Unavailable, or the child's own error, when none can be had."""
-        for _ in range(2):
+        for _ in range(TRIES):
             with self._changing:
                 if self._is_cancelled:
                     raise JobCancelled
