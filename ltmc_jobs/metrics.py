@@ -27,7 +27,7 @@ JOB_BUCKETS = (
 # name → (help, labels)
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ltmc_requests_total": ("Requests answered, by method and status", ("method", "status")),
-    "ltmc_jobs_total": ("Jobs ended, by queue and outcome", ("queue", "outcome")),
+    "ltmc_jobs_total": ("Runs of jobs: finished, failed, stopped or retried", ("queue", "outcome")),
     "ltmc_schedule_runs_total": ("Ticks of schedules, by what came of them", ("outcome",)),
     "ltmc_cache_lookups_total": ("Tool results looked up in the cache", ("tool", "outcome")),
 }

@@ -24,6 +24,7 @@ from ltmc_jobs.queues.wake import WakeCall
 from workers.execution import Execution, opened
 from workers.journal import Journal
 from workers.staff import Staff
+from workers.tally import Tally
 
 FLUSH_SECONDS = 0.001
 FLUSH_RUNS = 64
@@ -37,10 +38,7 @@ log = structlog.get_logger("ltmc.worker")
 
 
 class Courier(threading.Thread):
-    """Runs until told to stop; then gives back what has not begun, waits for the rest, and takes its leave.
-
-    `every_second` is called about once a second, and `leads` every second while this process is the leader.
-    """
+    """Runs until told to stop; then gives back what has not begun, waits for the rest, and takes its leave."""
 
     def __init__(
         self,
@@ -49,6 +47,7 @@ class Courier(threading.Thread):
         journal: Journal,
         keys: Keyring,
         refuse: Callable[[str, LtmcError], None],
+        tally: Tally,
         errands: Sequence[Callable[[bool], None]] = (),
         stop_seconds: float = 20.0,
     ) -> None:
@@ -58,6 +57,7 @@ class Courier(threading.Thread):
         self._journal = journal
         self._keys = keys
         self._refuse = refuse
+        self.tally = tally
         self._errands = errands
         self._stop_seconds = stop_seconds
         self._wake = WakeCall(connection, claims.worker)
@@ -194,9 +194,7 @@ class Courier(threading.Thread):
             self._stand_by(error)
 
     def _needs_tick(self, now: float) -> bool:
-        if self._unsent or self.server_time() >= self._come_again:
-            return True
-        if self._ended and self._flush_is_due(now):
+        if self._unsent or self.server_time() >= self._come_again or (self._ended and self._flush_is_due(now)):
             return True
         return self._hungry and self._accepts
 
@@ -210,19 +208,19 @@ class Courier(threading.Thread):
             log.warning("the lease had ended; what was held may run elsewhere", jobs=len(self.held))
         self._offset = renewed.server_time - time.monotonic()
         self._renewed = time.monotonic()
+        self._hungry = self._hungry or (self._drained and not renewed.drained)  # nobody woke it meanwhile
         self._leads, self._drained = renewed.leads, renewed.drained
 
     def _tick(self, now: float) -> None:
         if not self._unsent:
             self._unsent = self._collect()
-        room = self._staff.room() if self._accepts else None
+        room = self._staff.room() if self._accepts else (0, 0)
         look = now - self._looked_for_starved > STARVED_LOOK_SECONDS
-        ticked = self._claims.tick(
-            self._unsent, room.free if room else 0, room.prefetch if room else 0, look_for_starved=look
-        )
+        ticked = self._claims.tick(self._unsent, *room, look_for_starved=look)
         self._looked_for_starved = now if look else self._looked_for_starved
         self._offset = ticked.server_time - time.monotonic()
         self._come_again = ticked.come_again_at if ticked.come_again_at is not None else float("inf")
+        self.tally.settle(ticked.refused)
         if ticked.refused:
             log.warning("ended too late; the job had been given to another", jobs=ticked.refused)
         self._unsent = []
@@ -236,6 +234,7 @@ class Courier(threading.Thread):
         while self._ended:
             execution, run = self._ended.popleft()
             self.held.pop(execution.claim.member, None)
+            self.tally.send(execution, run)
             runs.append(run)
         return runs
 
@@ -272,9 +271,7 @@ class Courier(threading.Thread):
         """Redis is away or refuses: keep what has ended, and try again; jobs at hand go on meanwhile."""
         first, longest = AWAY_SECONDS
         if not self._pause:
-            log.error(
-                "Redis does not take what is to be written; it is kept", reason=reach.refusal(error) or str(error)
-            )
+            log.error("Redis takes no writes; they are kept", reason=reach.refusal(error) or str(error))
         self._pause = min(longest, self._pause * 2 or first)
         self._wake.reset()
 

@@ -82,6 +82,7 @@ class Execution:
     def begin(self) -> None:
         """The function is about to run."""
         self.begun = time.monotonic()
+        self.courier.tally.begin(self.claim, self.courier.server_time())
 
     def done(self, result: Any) -> Run:
         """It ended with a result; what is no JSON is a failure."""

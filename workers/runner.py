@@ -120,10 +120,6 @@ class Runner:
 
     def _record(self, call: Call, started: float, error: BaseException | None = None) -> None:
         seconds = time.monotonic() - started
-        outcome = "failed" if error else "finished"
-        metrics = self._services.shared.metrics
-        metrics.count("ltmc_jobs_total", call.kind.queue, outcome)
-        metrics.observe("ltmc_job_run_seconds", seconds, call.kind.queue, call.kind.name)
         if call.principal.agent_id:
             self._services.shared.agents.heard(call.project, call.principal.agent_id)
         told = {"error": f"{type(error).__name__}: {error}"} if error else {}

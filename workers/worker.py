@@ -14,7 +14,7 @@ from importlib.metadata import version
 import redis
 import structlog
 
-from ltmc_jobs import logs
+from ltmc_jobs import __version__, logs
 from ltmc_jobs.queues.claims import Claims
 from ltmc_jobs.registry import STORELESS_QUEUES, Queue
 from ltmc_jobs.services import Services
@@ -27,6 +27,7 @@ from workers.pools import Pool
 from workers.recovery import WorkerName, journals, take_back
 from workers.runner import Runner
 from workers.staff import Staff
+from workers.tally import Tally
 
 # A thread that computes holds Python's lock for so long before the courier gets it; the default is five times that.
 SWITCH_SECONDS = 0.001
@@ -56,6 +57,7 @@ def work(settings: Settings, pool: Pool) -> None:
         journal,
         shared.keys,
         runner.refuse,
+        Tally(shared.metrics),
         errands=[lambda _leads: shared.metrics.flush(), Leader(shared.redis, name, journals(settings))],
         stop_seconds=settings.stop_seconds,
     )
@@ -85,6 +87,7 @@ def facts(pool: Pool, queues: Iterable[Queue]) -> dict[str, str]:
         "ip_address": "",
         "version": version("rq"),
         "python_version": sys.version,
+        "ltmc_version": __version__,
         "ltmc_pool": pool.name,
     }
 
