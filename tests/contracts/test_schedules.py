@@ -107,6 +107,8 @@ def test_a_tick_is_a_run_with_an_id_of_its_own(stage: Stage) -> None:
     assert stage.field(job_id, "status") == "scheduled"
     assert b"rq:queue:default" in stage.redis.smembers("rq:queues")
     assert stage.outcomes() == {"fired": 1}
+    stored: Any = stage.redis.hgetall(names.key(names.INSTALLATION, "metrics", "ltmc_schedule_lateness_seconds"))
+    assert float(stored[b'["sum"]']) < 1
 
 
 def test_nothing_runs_before_its_time(stage: Stage) -> None:

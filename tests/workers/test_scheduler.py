@@ -70,8 +70,14 @@ def schedulers(settings: Settings, shared: Shared) -> Iterator[Schedulers]:
     assert set(started.stop()) <= {0}
 
 
-def test_what_recurs_is_declared_and_runs(shared: Shared, settings: Settings, schedulers: Schedulers) -> None:
-    fleet = WorkerProcesses(settings)
+@pytest.fixture
+def fleet(settings: Settings, shared: Shared) -> Iterator[WorkerProcesses]:
+    started = WorkerProcesses(settings)
+    yield started
+    started.stop()
+
+
+def test_what_recurs_is_declared_and_runs(shared: Shared, fleet: WorkerProcesses, schedulers: Schedulers) -> None:
     fleet.start("maintenance", pool="maintenance")
     schedulers.start()
     wait_until(lambda: shared.redis.zcard("rq:scheduler:scheduled_jobs") == len(RECURRING), 20)
@@ -80,7 +86,6 @@ def test_what_recurs_is_declared_and_runs(shared: Shared, settings: Settings, sc
         wait_until(lambda name=job_id: ran(shared, name), 20)  # type: ignore[misc]
     found: Any = shared.redis.hget("rq:job:recurring-clean-up", "data")
     assert b"workers.jobs.cleanup.clean_up" in found, "readable, and no pickle"
-    fleet.stop()
 
 
 def ran(shared: Shared, schedule: str) -> bool:
@@ -92,10 +97,9 @@ def ran(shared: Shared, schedule: str) -> bool:
 
 
 def test_a_job_can_be_scheduled_with_rq_schedulers_own_words(
-    shared: Shared, settings: Settings, schedulers: Schedulers
+    shared: Shared, fleet: WorkerProcesses, schedulers: Schedulers
 ) -> None:
     """What it declares is signed; its runs are jobs like any other."""
-    fleet = WorkerProcesses(settings)
     fleet.start("default")
     schedulers.start()
     scheduler = Scheduler(connection=shared.redis, keys=shared.keys)
@@ -107,12 +111,9 @@ def test_a_job_can_be_scheduled_with_rq_schedulers_own_words(
     wait_until(lambda: ran(shared, spec.id), 20)
     scheduler.cancel(spec.id)
     assert spec.id not in scheduler
-    fleet.stop()
 
 
-def test_three_schedulers_run_each_tick_once_though_the_leader_dies(
-    shared: Shared, settings: Settings, schedulers: Schedulers
-) -> None:
+def test_three_schedulers_run_each_tick_once_though_the_leader_dies(shared: Shared, schedulers: Schedulers) -> None:
     """J09: exactly one run a tick, within a second of its time; after a crash, those that fell in between too."""
     for _ in range(3):
         schedulers.start()
