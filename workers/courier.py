@@ -69,9 +69,8 @@ class Courier(threading.Thread):
         self._offset = 0.0  # server's time less our monotonic time
         self._hungry = True  # may claim: not known to have found nothing
         self._come_again = float("inf")
-        self._renewed = self._errand = self._looked_for_starved = 0.0
-        self._pause = 0.0
-        self._unsent: list[Run] = []
+        self._renewed = self._errand = self._looked_for_starved = self._pause = 0.0
+        self._unsent: list[Run] | None = None  # of a tick whose answer has not come; None: no such tick
         self._leads = self._drained = False
         self.stopping_at: float | None = None
         self.held: dict[str, Execution] = {}
@@ -176,6 +175,7 @@ class Courier(threading.Thread):
                     self._hungry = True
         except redis.RedisError:
             self._wake.reset()
+            self._hungry = True  # it may have been told on the way
 
     def _round(self) -> None:
         now = time.monotonic()
@@ -194,9 +194,9 @@ class Courier(threading.Thread):
             self._stand_by(error)
 
     def _needs_tick(self, now: float) -> bool:
-        if self._unsent or self.server_time() >= self._come_again or (self._ended and self._flush_is_due(now)):
-            return True
-        return self._hungry and self._accepts
+        due = self._unsent is not None or self.server_time() >= self._come_again
+        ended = bool(self._ended) and self._flush_is_due(now)
+        return due or ended or (self._hungry and self._accepts)
 
     @property
     def _accepts(self) -> bool:
@@ -208,14 +208,15 @@ class Courier(threading.Thread):
             log.warning("the lease had ended; what was held may run elsewhere", jobs=len(self.held))
         self._offset = renewed.server_time - time.monotonic()
         self._renewed = time.monotonic()
-        self._hungry = self._hungry or (self._drained and not renewed.drained)  # nobody woke it meanwhile
+        # Nobody woke it meanwhile: a worker that is drained, or was buried in its sleep, is not on the lists for that.
+        self._hungry = self._hungry or not renewed.held_on or (self._drained and not renewed.drained)
         self._leads, self._drained = renewed.leads, renewed.drained
 
     def _tick(self, now: float) -> None:
-        if not self._unsent:
+        if self._unsent is None:
             self._unsent = self._collect()
         room = self._staff.room() if self._accepts else (0, 0)
-        look = now - self._looked_for_starved > STARVED_LOOK_SECONDS
+        look = any(room) and now - self._looked_for_starved > STARVED_LOOK_SECONDS
         ticked = self._claims.tick(self._unsent, *room, look_for_starved=look)
         self._looked_for_starved = now if look else self._looked_for_starved
         self._offset = ticked.server_time - time.monotonic()
@@ -223,7 +224,7 @@ class Courier(threading.Thread):
         self.tally.settle(ticked.refused)
         if ticked.refused:
             log.warning("ended too late; the job had been given to another", jobs=ticked.refused)
-        self._unsent = []
+        self._unsent = None
         # Full: it asks again when a job ends. Not full: the queues were empty, and it will be woken.
         self._hungry = False
         self._journal.settle([one.claim.member for one in self._staff.running()], [run for _, run in list(self._ended)])
@@ -274,6 +275,7 @@ class Courier(threading.Thread):
             log.error("Redis takes no writes; they are kept", reason=reach.refusal(error) or str(error))
         self._pause = min(longest, self._pause * 2 or first)
         self._wake.reset()
+        self._hungry = True  # what it is told meanwhile is lost
 
     def _depart(self) -> None:
         """Bring home what there is; what still runs is given to others, and whatever it does is refused."""
@@ -286,7 +288,7 @@ class Courier(threading.Thread):
             try:
                 if self._words:
                     self._send_words()
-                if self._unsent or self._ended:
+                while self._unsent is not None or self._ended:
                     self._tick(time.monotonic())
                 for errand in self._errands:
                     errand(False)
