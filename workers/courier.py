@@ -211,6 +211,8 @@ class Courier(threading.Thread):
         # Nobody woke it meanwhile: a worker that is drained, or was buried in its sleep, is not on the lists for that.
         self._hungry = self._hungry or not renewed.held_on or (self._drained and not renewed.drained)
         self._leads, self._drained = renewed.leads, renewed.drained
+        if self._unsent is None and renewed.held > len(self.held):  # a restart lost what it was told last
+            self._unsent = self._claims.strays(self.held, renewed.server_time)
 
     def _tick(self, now: float) -> None:
         if self._unsent is None:
@@ -228,7 +230,8 @@ class Courier(threading.Thread):
         # Full: it asks again when a job ends. Not full: the queues were empty, and it will be woken.
         self._hungry = False
         self._journal.settle([one.claim.member for one in self._staff.running()], [run for _, run in list(self._ended)])
-        self._dispatch(ticked.claims)
+        if self._accepts:  # else they are those of a tick sent before: they go back with the strays, or as it leaves
+            self._dispatch(ticked.claims)
 
     def _collect(self) -> list[Run]:
         runs = []

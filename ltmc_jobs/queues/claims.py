@@ -9,7 +9,7 @@ import base64
 import json
 import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from redis import Redis
 
+from ltmc_jobs import keys
 from ltmc_jobs.queues.scripts import script
 
 LEASE_SECONDS = 10.0
@@ -103,6 +104,7 @@ class Renewed(NamedTuple):
     leads: bool
     server_time: float
     drained: bool  # its host is to take no more jobs
+    held: int  # jobs that it holds, as the server has it
 
 
 def as_result(value: Any) -> str:
@@ -162,15 +164,24 @@ class Claims:
         shown = [text for pair in self.facts.items() for text in pair] if whole else []
         lead = "1" if may_lead else ""
         head = (self.worker, LEASE_SECONDS, WORKER_LIFE_SECONDS, lead, LEAD_SECONDS, "1" if whole else "")
-        held, leads, now, drained = RENEW.run(self.connection, [*head, len(self.queues), *self.queues, *shown])
-        if held != b"1":  # buried meanwhile: say again who this is
+        held_on, leads, now, drained, held = RENEW.run(self.connection, [*head, len(self.queues), *self.queues, *shown])
+        if held_on != b"1":  # buried meanwhile: say again who this is
             self._renewals = 0
-        return Renewed(held == b"1", leads == b"1", float(now), drained == b"1")
+        return Renewed(held_on == b"1", leads == b"1", float(now), drained == b"1", held)
 
     def report(self, words: Iterable[tuple[Claim, str, str]]) -> None:
         """Tell what running jobs say of themselves: (claim, "progress" or "log", text)."""
         flat = [part for claim, kind, text in words for part in (claim.job_id, claim.execution, kind, text)]
         REPORT.run(self.connection, [LOG_LINES, *flat])
+
+    def strays(self, known: Collection[str], at: float) -> list[Run]:
+        """Runs that give back what the server says is held here beside `known` (job:execution).
+
+        A server that lost its last words before it died, or a worker that never heard them, leaves such jobs behind.
+        """
+        members: Any = self.connection.smembers(f"{keys.PREFIX}held:{self.worker}")
+        unknown = sorted({member.decode() for member in members} - set(known))
+        return [Run(*member.rsplit(":", 1), Ending.AGAIN, started_at=at, ended_at=at) for member in unknown]
 
     def leave(self) -> None:
         """Take leave; what is still held goes back to its queues."""

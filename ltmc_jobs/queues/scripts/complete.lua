@@ -119,7 +119,7 @@ local function complete(worker, id, run, control, crash_limit)
     end
   elseif outcome == 'suspect' then
     call('HSET', JOB .. id, 'ltmc_suspect', 1)
-    push(job.origin, id)
+    push(job.origin, id, true)
   else
     if outcome == 'back' then call('HINCRBY', JOB .. id, 'ltmc_attempts', -1) end
     push(job.origin, id, true)

@@ -2,7 +2,7 @@
 -- lead ('1'), seconds of leadership, whether to say again who it is ('1'), number of queues, queues, then its hash: name,
 -- value …
 -- Answer: whether its lease had not ended before ('1'), whether it leads now ('1'), server time, whether its host is
--- drained ('1').
+-- drained ('1'), how many jobs it holds.
 
 local worker, lease, life = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local key, count = WORKER .. worker, tonumber(ARGV[7])
@@ -30,4 +30,4 @@ if ARGV[4] == '1' and (not leads or leads == worker) then
 end
 local host = string.match(worker, '^(.*)%.[^.]*%.[^.]*%.[^.]*%.[^.]*$') or worker
 local drained = call('HEXISTS', CONTROL, 'drain:' .. host) == 1
-return {held_on and '1' or '0', leads == worker and '1' or '0', score(NOW), drained and '1' or '0'}
+return {held_on and '1' or '0', leads == worker and '1' or '0', score(NOW), drained and '1' or '0', call('SCARD', HELD .. worker)}
