@@ -98,8 +98,10 @@ class Execution:
             return self._run(Ending.STOPPED, "", JobCancelled())
         told = self._told(error)
         text = as_failure("".join(traceback.format_exception(error)))
-        kind = self._call.kind if self._call else None
-        if kind is None or not (told.retry or isinstance(error, (*TRANSIENT, *kind.retry_on))):
+        if self._call is None:
+            return self._run(Ending.REFUSED, text, told)
+        kind = self._call.kind
+        if not (told.retry or isinstance(error, (*TRANSIENT, *kind.retry_on))):
             return self._run(Ending.FINAL, text, told)
         first = told.retry_seconds if kind.retry_seconds is None else kind.retry_seconds
         return self._run(Ending.FAILED, text, told, delay_seconds(first, self.claim.attempt))

@@ -41,6 +41,7 @@ class Ending(StrEnum):
     DONE = "done"
     FAILED = "failed"  # again later, while the job has retries
     FINAL = "final"  # failed, and never again
+    REFUSED = "refused"  # not ours, so it never began
     STOPPED = "stopped"  # cancelled while it ran
     BACK = "back"  # not begun: to the front of its queue, and no attempt
     AGAIN = "again"  # begun and interrupted: to the front of its queue
@@ -150,8 +151,8 @@ class Claims:
         claims = [
             Claim(
                 flat[i].decode(), flat[i + 1].decode(), flat[i + 2].decode(), flat[i + 3],
-                int(flat[i + 4] or 300), int(flat[i + 5]), flat[i + 6] == b"1", flat[i + 7] == b"1", at,
-                flat[i + 8], int(flat[i + 9] or 0), int(flat[i + 10] or 0),
+                flat[i + 4], flat[i + 5], flat[i + 6] == b"1", flat[i + 7] == b"1", at,
+                flat[i + 8], flat[i + 9], flat[i + 10],
             )
             for i in range(0, len(flat), 11)
         ]  # fmt: skip

@@ -5,6 +5,7 @@ The commands are built without I/O; JobQueue and AsyncJobQueue send them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from json import dumps
@@ -18,6 +19,7 @@ from ltmc_jobs.registry import JobKind
 
 ENQUEUE = script("enqueue", "new_job")
 PAYLOAD_LIMIT = 64 * 1024 * 1024  # bytes: the longest document that a tool takes, each character escaped
+ID = re.compile(r"[A-Za-z0-9_-]+")  # RQ's
 CHUNK = 1000  # jobs a command: Redis serves nobody else while it runs one
 CHUNK_BYTES = 8 * 1024 * 1024
 
@@ -109,6 +111,8 @@ def _due(spec: JobSpec) -> str:
 
 def _payload(spec: JobSpec, keys: Keyring) -> str:
     """RQ's `data` of a job: its function's path and, as the one argument, its envelope."""
+    if not ID.fullmatch(spec.id):
+        raise InvalidArguments(f"{spec.id!r} is no id of a job: letters, digits, - and _")
     try:
         payload = f'["{spec.kind.path}",null,[{seal(spec, keys)}],{{}}]'
     except (TypeError, ValueError) as error:

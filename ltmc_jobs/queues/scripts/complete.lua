@@ -7,10 +7,11 @@ local function free_dependents(id)
   local key = JOB .. id .. ':dependents'
   local children = call('SMEMBERS', key)
   for _, child in ipairs(children) do
-    local queue = call('HGET', JOB .. child, 'origin')
+    local f = call('HMGET', JOB .. child, 'origin', 'enqueue_at_front')
+    local queue = f[1]
     if queue and call('ZSCORE', 'rq:deferred:' .. queue, child) and is_free(child) then
       call('ZREM', 'rq:deferred:' .. queue, child)
-      push(queue, child)
+      push(queue, child, f[2] == '1')
     end
   end
   return #children
@@ -63,12 +64,18 @@ local function finish(id, job, worker, run)
   tell(job.waiters, id, 'finished', run.payload)
 end
 
--- Again after `delay` seconds, if the job has retries left; else it has failed.
+-- Again after `delay` seconds, if the job has retries left; else it has failed. Intervals of its own (RQ's Retry) count
+-- instead of the delay.
 local function retry(id, job, worker, run)
-  local left = tonumber(job.retries_left or '0')
+  local left = whole(job.retries_left, 0)
   if left <= 0 then return fail(id, job, worker, run, 'failed') end
-  call('HSET', JOB .. id, 'retries_left', left - 1, 'ltmc_error', run.error, 'ended_at', run.ended_text)
-  call('HINCRBY', JOB .. id, 'number_of_retries', 1)
+  local at_front = false
+  if job.intervals then
+    run.delay = tonumber(job.intervals[math.max(#job.intervals - left, 0) + 1]) or 0
+    at_front = call('HGET', JOB .. id, 'enqueue_at_front_on_retry') == '1'
+  end
+  call('HSET', JOB .. id, 'retries_left', left - 1, 'ltmc_error', run.error, 'ended_at', run.ended_text,
+    'number_of_retries', job.retried + 1)
   keep_result(id, 'retried', worker, run, run.payload, job.failure_ttl)
   if run.delay > 0 then postpone(job.origin, id, NOW + run.delay) else push(job.origin, id) end
 end
@@ -84,35 +91,52 @@ end
 
 local function job_of(id)
   local f = call('HMGET', JOB .. id, 'origin', 'result_ttl', 'failure_ttl', 'retries_left', 'ltmc_waiters', 'ltmc_cancel',
-    'dependency_ids')
+    'dependency_ids', 'retry_intervals', 'number_of_retries', 'ltmc_attempts', 'ltmc_crashes')
+  local read, intervals = false, nil
+  if f[8] then read, intervals = pcall(cjson.decode, f[8]) end
   return {
-    origin = f[1], result_ttl = tonumber(f[2] or '500'), failure_ttl = tonumber(f[3] or '31536000'),
+    origin = f[1], result_ttl = whole(f[2], 500), failure_ttl = whole(f[3], 31536000),
     retries_left = f[4], waiters = f[5], cancelled = f[6], parents = f[7],
+    retried = whole(f[9], 0), attempts = whole(f[10], 1), crashes = whole(f[11], 0),
+    intervals = read and type(intervals) == 'table' and #intervals > 0 and intervals or nil,
   }
 end
 
--- The ends of a run: done, failed (with retries: again later), final (never again), stopped, back (not begun: to the
--- front, and no attempt), again (begun and interrupted: to the front), suspect (it may have killed the process that it
--- shared: next time in one of its own), crashed (its own process died).
+-- What a run took of its function's limit, and what nobody else would clear away of a job that was deleted under it.
+local function release(worker, id, job, run, control)
+  local member = id .. ':' .. run.execution
+  for field in pairs(control or {}) do
+    local func = string.match(field, '^limit:func:(.*)')
+    if func then leave_function(func, member) end
+  end
+  if job.origin then return end
+  call('SREM', HELD .. worker, member)
+  call('DEL', 'rq:execution:' .. member, 'rq:executions:' .. id)
+  for _, name in ipairs(call('SMEMBERS', NAMES_OF_QUEUES)) do call('ZREM', WIP .. string.sub(name, #QUEUE + 1), member) end
+end
+
+-- The ends of a run: done, failed (with retries: again later), final (never again, but for a job with intervals of its
+-- own), refused (never begun, and never will be), stopped, back (not begun: to the front, and no attempt), again (begun
+-- and interrupted: to the front), suspect (it may have killed the process that it shared: next time in one of its own),
+-- crashed (its own process died).
 local function complete(worker, id, run, control, crash_limit)
   local job = job_of(id)
+  release(worker, id, job, run, control)
   if not job.origin or not let_go(worker, id, run.execution, job.origin) then return false end
-  if control then
-    for field in pairs(control) do
-      local func = string.match(field, '^limit:func:(.*)')
-      if func then leave_function(func, id .. ':' .. run.execution) end
-    end
-  end
   local outcome = run.outcome
   if outcome == 'done' then finish(id, job, worker, run)
+  elseif outcome == 'refused' then
+    call('HSET', JOB .. id, 'ltmc_attempts', job.attempts - 1)
+    fail(id, job, worker, run, 'failed')
   elseif job.cancelled and outcome ~= 'final' then
     run.error = CANCELLED
     fail(id, job, worker, run, 'stopped')
-  elseif outcome == 'failed' then retry(id, job, worker, run)
+  elseif outcome == 'failed' or outcome == 'final' and job.intervals then retry(id, job, worker, run)
   elseif outcome == 'final' then fail(id, job, worker, run, 'failed')
   elseif outcome == 'stopped' then fail(id, job, worker, run, 'stopped')
   elseif outcome == 'crashed' then
-    if call('HINCRBY', JOB .. id, 'ltmc_crashes', 1) >= crash_limit then fail(id, job, worker, run, 'failed')
+    call('HSET', JOB .. id, 'ltmc_crashes', job.crashes + 1)
+    if job.crashes + 1 >= crash_limit then fail(id, job, worker, run, 'failed')
     else
       call('HSET', JOB .. id, 'ltmc_error', run.error)
       push(job.origin, id)
@@ -121,7 +145,7 @@ local function complete(worker, id, run, control, crash_limit)
     call('HSET', JOB .. id, 'ltmc_suspect', 1)
     push(job.origin, id, true)
   else
-    if outcome == 'back' then call('HINCRBY', JOB .. id, 'ltmc_attempts', -1) end
+    if outcome == 'back' then call('HSET', JOB .. id, 'ltmc_attempts', job.attempts - 1) end
     push(job.origin, id, true)
   end
   return true

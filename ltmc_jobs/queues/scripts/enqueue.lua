@@ -8,8 +8,12 @@ local groups, at = {}, 2
 for g = 1, tonumber(ARGV[1]) do
   local queue, count = ARGV[at], tonumber(ARGV[at + 1])
   local shared = {}
-  for i = 1, count do shared[i] = ARGV[at + 1 + i] end
   groups[g] = {queue = queue, shared = shared, pushed = 0}
+  for i = 1, count do shared[i] = ARGV[at + 1 + i] end
+  for i = 1, count, 2 do
+    if shared[i] == 'enqueue_at_front' then groups[g].at_front = shared[i + 1] == '1' end
+    if shared[i] == 'ttl' then groups[g].ttl = tonumber(shared[i + 1]) end
+  end
   call('SADD', NAMES_OF_QUEUES, QUEUE .. queue)
   at = at + 2 + count
 end
@@ -32,7 +36,8 @@ while at <= #ARGV do
     for parent in string.gmatch(parents, '%S+') do ids[#ids + 1] = parent end
     local when = nil
     if due ~= '' then when = (string.sub(due, 1, 1) == '+') and NOW + tonumber(due) or tonumber(due) end
-    if new_job(id, group.queue, fields, ids, when) == 'queued' then group.pushed = group.pushed + 1 end
+    if new_job(id, group.queue, fields, ids, when, group.at_front) == 'queued' then group.pushed = group.pushed + 1 end
+    if group.ttl then call('EXPIRE', JOB .. id, group.ttl) end  -- until it runs
     made[#made + 1] = 1
   end
   at = at + 8

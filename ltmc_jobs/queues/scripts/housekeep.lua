@@ -11,11 +11,12 @@ local function move(queue)
   local key = 'rq:scheduled:' .. queue
   for _, id in ipairs(call('ZRANGEBYSCORE', key, '-inf', score(NOW), 'LIMIT', 0, left)) do
     call('ZREM', key, id)
-    if call('HGET', JOB .. id, 'status') == 'scheduled' then
+    local f = call('HMGET', JOB .. id, 'status', 'enqueue_at_front')
+    if f[1] == 'scheduled' then
       if call('EXISTS', 'rq:job::' .. id .. ':dependencies') == 1 and not is_free(id) then
         call('HSET', JOB .. id, 'status', 'deferred')
         call('ZADD', 'rq:deferred:' .. queue, score(NOW), id)
-      else push(queue, id) end
+      else push(queue, id, f[2] == '1') end
       moved = moved + 1
     end
     left = left - 1

@@ -30,6 +30,12 @@ end
 
 local NOW_TEXT = iso(tonumber(clock[1]), tonumber(clock[2]))
 
+-- A whole number out of a field that anybody may have written.
+local function whole(text, default)
+  local digits = text and string.match(text, '^(%-?%d+)%.?%d*$')
+  return digits and #digits < 12 and tonumber(digits) or default
+end
+
 local function score(seconds) return string.format('%.6f', seconds) end
 
 -- Wake at most so many workers that wait for work of this queue; a paused queue is left alone.

@@ -44,9 +44,9 @@ local function answer(id, execution, queue, f)
   local alone = f[4] and f[4] ~= '0' or f[11]
   local n = #claimed
   claimed[n + 1], claimed[n + 2], claimed[n + 3], claimed[n + 4] = id, execution, queue, f[1]
-  claimed[n + 5], claimed[n + 6], claimed[n + 7] = f[2] or '', tostring(f[3] or '1'), alone and '1' or ''
+  claimed[n + 5], claimed[n + 6], claimed[n + 7] = whole(f[2], 300), whole(f[3], 1), alone and '1' or ''
   claimed[n + 8] = unsigned and '1' or ''
-  claimed[n + 9], claimed[n + 10], claimed[n + 11] = f[12] or '', f[13] or '', f[4] or ''
+  claimed[n + 9], claimed[n + 10], claimed[n + 11] = f[12] or '', whole(f[13], 0), whole(f[4], 0)
 end
 
 local FIELDS = {'data', 'timeout', 'ltmc_attempts', 'ltmc_crashes', 'success_callback_name', 'failure_callback_name',
@@ -57,15 +57,14 @@ local function start(queue, id, f)
   local member = id .. ':' .. execution
   if control and control.has_functions then
     local named, meta = pcall(cjson.decode, f[10] or '')
-    local func = named and type(meta) == 'table' and meta.name
+    local func = named and type(meta) == 'table' and type(meta.name) == 'string' and meta.name
     local limit = func and limit_of(control, 'func:' .. func)
     if limit and not admit(id, queue, func, limit, member) then return false end
   end
-  local timeout = tonumber(f[2] or '') or 180
   -- Further out than any reader's wrong clock: RQ's own cleaners must not see it end before our lease does.
-  local life = math.max(timeout, 0) + 86400
-  local attempts = tonumber(f[3] or '0') + 1
-  f[3] = attempts
+  local life = math.max(whole(f[2], 300), 0) + 86400
+  local attempts = whole(f[3], 0) + 1
+  f[3] = tostring(attempts)
   call('HSET', JOB .. id, 'status', 'started', 'started_at', NOW_TEXT, 'last_heartbeat', NOW_TEXT,
     'worker_name', worker, 'ltmc_attempts', attempts)
   call('PERSIST', JOB .. id)
@@ -78,6 +77,16 @@ local function start(queue, id, f)
   members[#members + 1] = member
   answer(id, execution, queue, f)
   return true
+end
+
+-- Whether RQ takes this for an id; what is none could not be told from an id and an execution, and is not run.
+local function is_id(id)
+  if string.match(id, '^[%w_-]+$') then return true end
+  local shown = string.sub(string.gsub(id, '[^%w_.:-]', '?'), 1, 80)
+  call('LPUSH', OURS .. 'refused', NOW_TEXT .. ' ' .. shown .. ' is no id of a job: letters, digits, - and _')
+  call('LTRIM', OURS .. 'refused', 0, 99)
+  call('EXPIRE', OURS .. 'refused', 604800)
+  return false
 end
 
 -- Claim up to so many jobs of a queue; how many.
@@ -97,7 +106,7 @@ local function claim(queue, wanted)
     local ids = call('LPOP', QUEUE .. queue, wanted - got)
     if not ids then break end
     for _, id in ipairs(ids) do
-      local f = call('HMGET', JOB .. id, unpack(FIELDS))
+      local f = is_id(id) and call('HMGET', JOB .. id, unpack(FIELDS)) or {}
       -- What has expired, was cancelled, or runs already is not run: its id was left behind.
       if f[1] and (f[9] == 'queued' or not f[9]) then
         if start(queue, id, f) then got = got + 1 end
