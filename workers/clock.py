@@ -37,10 +37,10 @@ class Clock:
         adopted = False
         while not stopping.is_set():
             try:
-                if not adopted:
+                seconds = min(LOOK_SECONDS, self._clockwork.fire_due(self._token))
+                if seconds and not adopted:  # first what is due, then a look at the rest
                     self._clockwork.adopt(self._token)
                     adopted = True
-                seconds = min(LOOK_SECONDS, self._clockwork.fire_due(self._token))
             except redis.RedisError as error:
                 log.warning("the schedule waits for Redis", error=str(error))
                 seconds = AWAY_SECONDS

@@ -116,13 +116,16 @@ class Clockwork:
 
     def adopt(self, token: str) -> int:
         """Look at all entries once, and set those aside that could never run; how many. For whoever begins to lead."""
-        gone = 0
-        for name, score in self._connection.zscan_iter(ENTRIES, count=1000):
+        gone, cursor = 0, -1
+        while cursor:
+            found: Any = self._connection.zscan(ENTRIES, max(cursor, 0), count=PAGE)
+            cursor, rows = found
             pipeline = self._connection.pipeline(transaction=False)
-            pipeline.hmget(f"rq:job:{name.decode()}", "data", "meta", "origin")
-            values = pipeline.execute(raise_on_error=False)[0]
-            entry = Entry.of([name, repr(score).encode(), [] if isinstance(values, Exception) else values])
-            gone += self._try(token, entry, score) is None
+            for name, _ in rows:
+                pipeline.hmget(f"rq:job:{name.decode()}", "data", "meta", "origin")
+            for (name, score), values in zip(rows, pipeline.execute(raise_on_error=False), strict=True):
+                entry = Entry.of([name, repr(score).encode(), [] if isinstance(values, Exception) else values])
+                gone += self._try(token, entry, score) is None
         return gone
 
     def _try(self, token: str, entry: Entry, now: float) -> Fire | None:

@@ -62,6 +62,7 @@ def local_zone() -> str:
     return name
 
 
+@lru_cache(maxsize=4096)  # many schedules share their times: all that run at midnight
 def next_time(cron: str, timezone_name: str, after: float) -> int:
     """The first tick later than `after`.
 

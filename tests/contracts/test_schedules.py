@@ -123,6 +123,13 @@ def test_nothing_runs_before_its_time(stage: Stage) -> None:
     assert stage.field("soon", "status") == "queued"
 
 
+def test_a_server_that_forgot_the_scripts_is_given_them(stage: Stage) -> None:
+    stage.declare()
+    stage.redis.script_flush()
+    stage.fire()
+    assert len(stage.queued()) == 1
+
+
 def test_only_the_leader_fires(stage: Stage) -> None:
     stage.declare()
     stage.lead("another")
