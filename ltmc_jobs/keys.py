@@ -26,7 +26,7 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
     "idle": ("set", "permanent", "one per queue that somebody waits at: the worker processes to wake"),
     "wake": ("list", "60 s", "one per worker process: what it is told while it waits"),
     "due": ("zset", "permanent", "one: queues with delayed jobs by when the first is due"),
-    "control": ("hash", "permanent", "one: pauses and limits of queues and functions"),
+    "control": ("hash", "permanent", "one: pauses and limits of queues and functions, hosts that are drained"),
     "unschedulable": ("zset", "permanent", "one: the newest 1,000 entries of the schedule that cannot run, and why"),
     "leader": ("string", "5 s", "one: the process that reaps, schedules and trims"),
     "running": ("set", "permanent", "one per function with a limit: its executions that run"),

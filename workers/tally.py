@@ -8,7 +8,7 @@ from ltmc_jobs.metrics import Metrics
 from ltmc_jobs.queues.claims import CRASH_LIMIT, Claim, Ending, Run
 from workers.execution import Execution
 
-OUTCOMES = {Ending.DONE: "finished", Ending.FINAL: "failed", Ending.STOPPED: "stopped"}
+OUTCOMES = {Ending.DONE: "finished", Ending.STOPPED: "stopped"}
 NOT_ENDED = (Ending.BACK, Ending.AGAIN)
 
 
@@ -48,4 +48,4 @@ def outcome(claim: Claim, run: Run) -> str:
         return "retried" if claim.retries_left > 0 else "failed"
     if run.ending == Ending.CRASHED:
         return "retried" if claim.crashes + 1 < CRASH_LIMIT else "failed"
-    return OUTCOMES[run.ending]
+    return OUTCOMES.get(run.ending, "failed")

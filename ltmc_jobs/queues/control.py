@@ -1,4 +1,4 @@
-"""Act on jobs and queues: cancel, retry; pause, resume, limit. What is set here is checked where jobs are claimed."""
+"""Act on jobs, queues and hosts: cancel, retry; pause, resume, limit; drain. Workers look at it before they claim."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ltmc_jobs import keys
 from ltmc_jobs.errors import Conflict, InvalidArguments, NotFound
 from ltmc_jobs.queues.scripts import script
 
-CANCEL, RETRY, CONTROL = script("cancel"), script("retry"), script("control")
+CANCEL, RETRY, CONTROL = script("cancel", "limits"), script("retry"), script("control")
 CANCELED_SECONDS = 86_400
 KEY = keys.key(keys.INSTALLATION, "control")
 
@@ -34,10 +34,11 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """What is set: pauses by queue (`{reason, by, at}`), limits by (queue | func, name)."""
+    """Pauses by queue (`{reason, by, at}`), limits by (queue | func, name), drains by host (`{by, at}`)."""
 
     pauses: dict[str, dict[str, Any]]
     limits: dict[tuple[str, str], Limit]
+    drains: dict[str, dict[str, Any]]
 
 
 def cancel(connection: Redis, job_id: str) -> bool:
@@ -75,20 +76,34 @@ def limit(connection: Redis, subject: Subject, name: str, bound: Limit | None) -
     CONTROL.run(connection, [f"limit:{subject}:{name}", text, wake, unpark])
 
 
+def drain(connection: Redis, host: str, by: str) -> None:
+    """Have the workers of a host claim no more, within three seconds; what they hold they end."""
+    seconds, _ = connection.time()
+    CONTROL.run(connection, [f"drain:{host}", json.dumps({"by": by, "at": seconds}), "", ""])
+
+
+def undrain(connection: Redis, host: str) -> None:
+    """Let a host's workers claim again."""
+    CONTROL.run(connection, [f"drain:{host}", "", "", ""])
+
+
 def controls(connection: Redis) -> Controls:
-    """The pauses and limits that are set."""
+    """The pauses, limits and drains that are set."""
     pauses: dict[str, dict[str, Any]] = {}
+    drains: dict[str, dict[str, Any]] = {}
     limits: dict[tuple[str, str], Limit] = {}
     stored: Any = connection.hgetall(KEY)
     for field, value in stored.items():
         kind, _, rest = field.decode().partition(":")
         if kind == "pause":
             pauses[rest] = json.loads(value)
+        elif kind == "drain":
+            drains[rest] = json.loads(value)
         elif kind == "limit":
             subject, _, name = rest.partition(":")
             at_once, jobs, seconds = value.decode().split(",")
             limits[subject, name] = Limit(int(at_once), int(jobs), float(seconds))
-    return Controls(pauses, limits)
+    return Controls(pauses, limits, drains)
 
 
 def _missing(job_id: str) -> NotFound:

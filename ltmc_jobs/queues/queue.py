@@ -10,7 +10,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ResponseError
 
-from ltmc_jobs.queues import control, inspect, producer, revival, waiting
+from ltmc_jobs.queues import control, fleet_view, inspect, producer, revival, waiting, whereabouts
 from ltmc_jobs.queues.contract import JobInfo, JobRef, JobSpec, JobStatus, Outcome
 from ltmc_jobs.queues.control import Controls, Limit, Subject
 from ltmc_jobs.queues.envelope import Keyring
@@ -114,8 +114,23 @@ class JobQueue:
     def limit(self, subject: Subject, name: str, bound: Limit | None) -> None:
         return reached(control.limit, self.connection, subject, name, bound)
 
+    def drain(self, host: str, by: str = "") -> None:
+        return reached(control.drain, self.connection, host, by)
+
+    def undrain(self, host: str) -> None:
+        return reached(control.undrain, self.connection, host)
+
     def controls(self) -> Controls:
         return reached(control.controls, self.connection)
+
+    def fleet(self) -> dict[str, Any]:
+        return reached(fleet_view.fleet, self.connection)
+
+    def held_by(self, host: str) -> int:
+        return reached(fleet_view.held_by, self.connection, host)
+
+    def why(self, job_id: str) -> dict[str, Any]:
+        return reached(whereabouts.why, self.connection, job_id)
 
 
 class AsyncJobQueue:
@@ -135,9 +150,7 @@ class AsyncJobQueue:
         with reaching():
             await self._replies.listen()
             self._replies.expect(spec.id for spec in specs)
-            made = [
-                one for command in commands for one in await producer.ENQUEUE.run_async(self._connection, command)
-            ]
+            made = [one for command in commands for one in await producer.ENQUEUE.run_async(self._connection, command)]
         refs = producer.refs(specs, made)
         self._replies.forget(ref.id for ref in refs if not ref.created)  # its end is told to who made it
         return refs
