@@ -42,7 +42,7 @@ class Figures:
             cells = [_shown(own)]
             for peer in peers:
                 its = median(found[peer]) if peer in found else None
-                times = f" ({own / its:.2g}×)" if own is not None and its else ""
+                times = f" ({_shown(own / its)}×)" if own is not None and its else ""
                 cells.append(_shown(its) + times)
             lines.append([case, metric if unit in metric else f"{metric}, {unit}", *cells])
         widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
