@@ -2,7 +2,7 @@
 -- Answer: 'missing', 'canceled' (it will never run), 'stopping' (it runs, and is being stopped), or how it has ended.
 
 local id = ARGV[1]
-local f = call('HMGET', JOB .. id, 'status', 'origin', 'worker_name', 'ltmc_waiters', 'data')
+local f = call('HMGET', JOB .. id, 'status', 'origin', 'worker_name', 'ltmc_waiters', 'data', 'meta')
 local status, queue = f[1], f[2]
 if not f[5] then return 'missing' end
 if status == 'started' then
@@ -22,8 +22,15 @@ call('ZREM', 'rq:scheduled:' .. queue, id)
 call('HSET', JOB .. id, 'status', 'canceled', 'ended_at', NOW_TEXT)
 call('HDEL', JOB .. id, 'ltmc_waiters')
 call('EXPIRE', JOB .. id, ARGV[2])
+call('EXPIRE', JOB .. id .. ':dependents', ARGV[2])
+call('EXPIRE', 'rq:job::' .. id .. ':dependencies', ARGV[2])
 call('ZADD', 'rq:canceled:' .. queue, score(NOW), id)
 call('XADD', RESULTS .. id, 'MAXLEN', 10, '*', 'type', '3', 'worker_name', '')
 call('EXPIRE', RESULTS .. id, ARGV[2])
+local func = function_of(f[6])
+local limit = func and limit_of(controls(), 'func:' .. func)
+if limit and call('ZREM', PARKED .. func, id) == 0 and call('SCARD', RUNNING .. func) < limit.at_once then
+  unpark(func)  -- it may have been its turn
+end
 tell(f[4], id, 'canceled')
 return 'canceled'

@@ -15,8 +15,8 @@ end
 local function limit_of(control, what)
   local text = control and control['limit:' .. what]
   if not text then return nil end
-  local at_once, jobs, seconds = string.match(text, '^([%d.]+),([%d.]+),([%d.]+)$')
-  return {at_once = tonumber(at_once), jobs = tonumber(jobs), seconds = tonumber(seconds)}
+  local at_once, jobs, seconds = string.match(text, '^([^,]+),([^,]+),([^,]+)$')
+  return {at_once = tonumber(at_once) or 0, jobs = tonumber(jobs) or 0, seconds = tonumber(seconds) or 0}
 end
 
 -- How many jobs may start now under a rate, at most `wanted` (they count as started), and when the next one may.
@@ -53,6 +53,10 @@ local function admit(id, queue, func, limit, member)
   end
   local taken, later = take_rate('func:' .. func, limit, 1)
   if taken == 0 then
+    -- Each has a turn of its own, so that they do not all come back at once to be sent away again.
+    local turn = RATE .. 'turn:func:' .. func
+    later = math.max(later, tonumber(call('GET', turn) or '0') + limit.seconds / limit.jobs)
+    call('SET', turn, score(later), 'PX', math.ceil((later - NOW) * 1000) + 1)
     postpone(queue, id, later)
     return false
   end
@@ -60,12 +64,23 @@ local function admit(id, queue, func, limit, member)
   return true
 end
 
--- One of a function's jobs has ended, or was given back: the next one that waits for that goes to the front.
-local function leave_function(func, member)
-  if call('SREM', RUNNING .. func, member) == 0 then return end
-  local popped = call('ZPOPMIN', PARKED .. func)
-  if popped[1] then
+-- There is room for one more of a function's jobs: the first that waits for that goes to the front of its queue.
+local function unpark(func)
+  while true do
+    local popped = call('ZPOPMIN', PARKED .. func)
+    if not popped[1] then return end
     local queue = call('HGET', JOB .. popped[1], 'origin')
-    if queue and call('ZREM', 'rq:deferred:' .. queue, popped[1]) == 1 then push(queue, popped[1], true) end
+    -- What was cancelled or deleted meanwhile takes nobody's turn.
+    if queue and call('ZREM', 'rq:deferred:' .. queue, popped[1]) == 1 then return push(queue, popped[1], true) end
   end
+end
+
+-- One of a function's jobs has ended, or was given back.
+local function leave_function(func, member)
+  if call('SREM', RUNNING .. func, member) == 1 then unpark(func) end
+end
+
+local function function_of(meta)
+  local read, told = pcall(cjson.decode, meta or '')
+  return read and type(told) == 'table' and type(told.name) == 'string' and told.name or nil
 end

@@ -5,7 +5,11 @@ local function new_job(id, queue, fields, parents, at, at_front)
   local key, status = JOB .. id, 'queued'
   for _, parent in ipairs(parents) do
     call('SADD', 'rq:job::' .. id .. ':dependencies', parent)
-    if call('EXISTS', JOB .. parent) == 1 then call('SADD', JOB .. parent .. ':dependents', id) end
+    if call('EXISTS', JOB .. parent) == 1 then
+      call('SADD', JOB .. parent .. ':dependents', id)
+      local life = call('HEXISTS', JOB .. parent, 'ended_at') == 1 and call('PTTL', JOB .. parent) or -1
+      if life > 0 then call('PEXPIRE', JOB .. parent .. ':dependents', life) end
+    end
   end
   if at and at > NOW then status = 'scheduled'
   elseif #parents > 0 and not is_free(id) then status = 'deferred' end

@@ -52,14 +52,19 @@ end
 local FIELDS = {'data', 'timeout', 'ltmc_attempts', 'ltmc_crashes', 'success_callback_name', 'failure_callback_name',
   'stopped_callback_name', 'webhooks', 'status', 'meta', 'ltmc_suspect', 'enqueued_at', 'retries_left'}
 
+local MOST_SET_ASIDE = 500  -- jobs at their function's limit in one tick: Redis serves nobody else meanwhile
+local has_functions, set_aside = false, 0
+
 local function start(queue, id, f)
   local execution = prefix .. #members
   local member = id .. ':' .. execution
-  if control and control.has_functions then
-    local named, meta = pcall(cjson.decode, f[10] or '')
-    local func = named and type(meta) == 'table' and type(meta.name) == 'string' and meta.name
+  if has_functions then
+    local func = function_of(f[10])
     local limit = func and limit_of(control, 'func:' .. func)
-    if limit and not admit(id, queue, func, limit, member) then return false end
+    if limit and not admit(id, queue, func, limit, member) then
+      set_aside = set_aside + 1
+      return false
+    end
   end
   -- Further out than any reader's wrong clock: RQ's own cleaners must not see it end before our lease does.
   local life = math.max(whole(f[2], 300), 0) + 86400
@@ -102,7 +107,7 @@ local function claim(queue, wanted)
     wanted = taken
   end
   local got = 0
-  while got < wanted do
+  while got < wanted and set_aside < MOST_SET_ASIDE do
     local ids = call('LPOP', QUEUE .. queue, wanted - got)
     if not ids then break end
     for _, id in ipairs(ids) do
@@ -113,20 +118,21 @@ local function claim(queue, wanted)
       end
     end
   end
+  if set_aside >= MOST_SET_ASIDE then soonest = NOW end  -- there may be more behind them
   if limit and got < wanted then untake_rate('queue:' .. queue, limit, wanted - got) end
   return got
 end
 
+-- The job that has waited longest at the head of a lower queue, if it has waited too long, goes before all others.
 local function rescue_starved()
-  local rescued = 0
+  local longest, starving = iso(math.floor(NOW - starved), 0), nil
   for i = 2, #queues do
-    local head = call('LINDEX', QUEUE .. queues[i], 0)
+    local head = not (control and control['pause:' .. queues[i]]) and call('LINDEX', QUEUE .. queues[i], 0)
     local since = head and call('HGET', JOB .. head, 'enqueued_at')
-    if since and since < iso(math.floor(NOW - starved), 0) and free > rescued then
-      rescued = rescued + claim(queues[i], 1)
-    end
+    if since and since < longest then longest, starving = since, queues[i] end
   end
-  return rescued
+  if not starving then return end
+  if free > 0 then free = free - claim(starving, 1) else prefetch = prefetch - claim(starving, 1) end
 end
 
 if again then
@@ -142,12 +148,10 @@ if again then
     end
   end
 elseif (free > 0 or prefetch > 0) and call('EXISTS', 'rq:suspended') == 0 then
-  if control then
-    for field in pairs(control) do
-      if string.sub(field, 1, 11) == 'limit:func:' then control.has_functions = true end
-    end
+  for field in pairs(control or {}) do
+    if string.sub(field, 1, 11) == 'limit:func:' then has_functions = true end
   end
-  if starved > 0 then free = free - rescue_starved() end
+  if starved > 0 then rescue_starved() end
   for _, queue in ipairs(queues) do
     free = free - claim(queue, free)
   end
@@ -160,7 +164,9 @@ elseif (free > 0 or prefetch > 0) and call('EXISTS', 'rq:suspended') == 0 then
   if #members > 0 then call('SADD', held, unpack(members)) end
 end
 
-local idle = not again and free > 0
+-- Sent again, it waits if it waited: who was woken meanwhile is woken once more, which costs nothing.
+local idle
+if again then idle = kept[3] == '1' else idle = free > 0 end
 if idle then
   for _, queue in ipairs(queues) do call('SADD', IDLE .. queue, worker) end
 elseif kept[3] == '1' then
