@@ -8,7 +8,7 @@ import time
 import traceback
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ltmc_jobs.errors import EnvelopeRefused, JobCancelled, JobFailed, JobTimeout, LtmcError, Misconfigured
 from ltmc_jobs.queues.claims import Claim, Ending, Run, as_failure, as_result
@@ -16,7 +16,7 @@ from ltmc_jobs.queues.envelope import Call, Keyring, unseal
 from ltmc_jobs.queues.producer import PAYLOAD_LIMIT
 
 if TYPE_CHECKING:
-    from workers.courier import Courier
+    from workers.tally import Tally
 
 LONGEST_RETRY_SECONDS = 300.0
 TRANSIENT = (ConnectionError, TimeoutError)
@@ -34,13 +34,23 @@ class Cancelled(Interruption):
     """Somebody cancelled the job."""
 
 
+class Desk(Protocol):
+    """Where a run's words go, and the server's time comes from: the courier, or what stands in for it."""
+
+    tally: Tally
+
+    def server_time(self) -> float: ...
+
+    def report(self, execution: Execution, kind: str, text: str) -> None: ...
+
+
 @dataclass(slots=True, eq=False)
 class Execution:
     """A claim being run in this process: the JobContext that its function sees."""
 
     claim: Claim
     _call: Call | None  # None: refused
-    courier: Courier
+    courier: Desk
     begun: float | None = None  # monotonic
     ended: bool = False
     interrupted_at: float | None = None

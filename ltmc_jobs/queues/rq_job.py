@@ -1,94 +1,54 @@
-"""RQ's job with our rules: a signed envelope is opened before anything runs, and only a declared function does."""
+"""RQ's job with our rules: JSON whatever anybody asks for, no callbacks, no webhooks; and by itself it runs nothing.
+
+`workers.stock.Job` runs it in RQ's own worker.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any, ClassVar
+import json
+from typing import Any
 
 from rq.exceptions import DeserializationError
 from rq.job import Job as RqJob
-from rq.job import JobStatus as RqStatus
 from rq.serializers import JSONSerializer
-from rq.timeouts import JobTimeoutException
 
-from ltmc_jobs.errors import EnvelopeRefused, JobFailed, JobTimeout, LtmcError, Misconfigured
-from ltmc_jobs.queues.envelope import Call, Keyring, unseal
+from ltmc_jobs.errors import EnvelopeRefused
 
-LOG_LINES = 200
-ATTEMPTS = "ltmc_attempts"  # a field of ours in RQ's job hash, which RQ leaves alone
+
+class JsonOnly(JSONSerializer):
+    """RQ's JSON serializer, for which what is no JSON is a ValueError, and never opened otherwise."""
+
+    @staticmethod
+    def loads(s: bytes | str, *args: Any, **kwargs: Any) -> Any:
+        """As json.loads, from bytes of any kind."""
+        text = s.decode(errors="replace") if isinstance(s, bytes) else s
+        return json.loads(text, *args, **kwargs)
 
 
 class Job(RqJob):
-    """A job whose one argument is its envelope. `bind` says who opens and who runs it in this process."""
+    """A job whose one argument is its envelope."""
 
-    _keys: ClassVar[Keyring | None] = None
-    _run: ClassVar[Callable[[Call, RunningJob], Any] | None] = None
-    _refuse: ClassVar[Callable[[str, LtmcError], None] | None] = None
-
-    @classmethod
-    def bind(
-        cls,
-        keys: Keyring,
-        run: Callable[[Call, RunningJob], Any],
-        refuse: Callable[[str, LtmcError], None],
-    ) -> None:
-        """Make this process able to run jobs: `run(call, context)` gives the result, `refuse` is told of forgeries."""
-        cls._keys, cls._run, cls._refuse = keys, run, refuse
-
-    def __init__(self, id: str | None = None, connection: Any = None, serializer: Any = None) -> None:
-        super().__init__(id, connection, serializer or JSONSerializer)
+    def __init__(self, id: str | None = None, connection: Any = None, serializer: Any = None) -> None:  # noqa: ARG002
+        super().__init__(id, connection, JsonOnly)
 
     def _execute(self) -> Any:
-        """Open the envelope, run the call, and keep a failure as a typed error beside RQ's traceback."""
-        cls = type(self)
-        if cls._keys is None or cls._run is None:
-            raise EnvelopeRefused("this process was not set up to run jobs; start workers with ./start_workers.sh")
-        try:
-            call = self._open(cls._keys)
-            return cls._run(call, RunningJob(self, attempt=self.connection.hincrby(self.key, ATTEMPTS, 1)))
-        except JobTimeoutException:
-            self._keep(JobTimeout(f"stopped after {self.timeout} seconds"))
-            raise
-        except Misconfigured:
-            # Its words name files and settings of ours: they are for the log.
-            self._keep(
-                Misconfigured("a worker of this installation is misconfigured; its log and `ltmc doctor` say how")
-            )
-            raise
-        except LtmcError as error:
-            if isinstance(error, EnvelopeRefused) and cls._refuse is not None:
-                cls._refuse(self.id, error)
-            self._keep(error)
-            raise
-        except Exception:
-            self._keep(JobFailed("the job failed; its id leads to the cause in the workers' log", id=self.id))
-            raise
+        raise EnvelopeRefused(
+            "this process is not set up to run jobs: start workers with ./start_workers.sh, or RQ's own with "
+            "--job-class workers.stock.Job"
+        )
 
     def _deserialize_data(self) -> None:
-        # RQ asks for the function's name before it runs anything: a payload that is no JSON must get as far as _open.
+        # RQ asks for the function's name before it runs anything: what is no JSON must get as far as _execute.
         try:
             super()._deserialize_data()  # type: ignore[no-untyped-call]
         except DeserializationError:
             self._func_name, self._instance, self._args, self._kwargs = "unreadable", None, (), {}
 
-    def _open(self, keys: Keyring) -> Call:
-        if self.has_callbacks:
-            raise EnvelopeRefused("the job carries RQ callbacks or webhooks, which are not signed")
-        if len(self.args) != 1 or self.kwargs:
-            raise EnvelopeRefused("the job carries no signed envelope; enqueue it through this platform")
-        return unseal(self.args[0], self.id, keys)
-
     @property
     def has_callbacks(self) -> bool:
+        """Whether it carries what nobody signed."""
         names = (self._success_callback_name, self._failure_callback_name, self._stopped_callback_name)
-        return bool(self.webhooks) or any(isinstance(name, str) and name for name in names)
-
-    def _keep(self, error: LtmcError) -> None:
-        self.meta["error"] = error.as_dict()
-        self.save_meta()  # type: ignore[no-untyped-call]
-        if not error.retry:
-            self.retries_left = 0
+        return bool(self.webhooks) or any(names)
 
     def execute_failure_callback(self, *args: Any) -> None:
         """None: callbacks are not signed."""
@@ -96,29 +56,8 @@ class Job(RqJob):
     def execute_success_callback(self, *args: Any) -> None:
         """None: callbacks are not signed."""
 
+    def execute_stopped_callback(self, *args: Any) -> None:
+        """None: callbacks are not signed."""
+
     def send_webhooks(self, *args: Any, **kwargs: Any) -> None:
         """None: RQ's own webhooks are not signed; ours are jobs."""
-
-
-class RunningJob:
-    """The JobContext of a job that RQ runs in this process."""
-
-    def __init__(self, job: Job, attempt: int) -> None:
-        self._job = job
-        self.attempt = attempt
-        self.deadline = time.monotonic() + float(job.timeout or 300)
-
-    @property
-    def job_id(self) -> str:
-        return self._job.id
-
-    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        self._job.meta["progress"] = {"done": done, "total": total, "message": message}
-        self._job.save_meta()  # type: ignore[no-untyped-call]
-
-    def log(self, line: str) -> None:
-        self._job.meta["log"] = [*self._job.meta.get("log", []), line][-LOG_LINES:]
-        self._job.save_meta()  # type: ignore[no-untyped-call]
-
-    def cancelled(self) -> bool:
-        return bool(self._job.get_status() in (RqStatus.CANCELED, RqStatus.STOPPED))

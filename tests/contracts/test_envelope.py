@@ -61,7 +61,12 @@ class Attacker:
 
     def sealed(self, **changed: Any) -> dict[str, Any]:
         """A genuine envelope, changed afterwards."""
-        return seal(self.ours, self.shared.keys) | changed
+        return self.seal(self.ours) | changed
+
+    def seal(self, spec: JobSpec, keys: Keyring | None = None) -> dict[str, Any]:
+        """The envelope of a job."""
+        sealed: dict[str, Any] = json.loads(seal(spec, keys or self.shared.keys))
+        return sealed
 
     def signed(self, job_id: str, **changed: Any) -> dict[str, Any]:
         """An insider's: signed with the real key, whatever it says."""
@@ -127,39 +132,39 @@ def replay(attacker: Attacker) -> str:
 
 def changed_args(attacker: Attacker) -> str:
     spec = attacker.ours
-    return attacker.put(seal(spec, attacker.shared.keys) | {"args": {**spec.args, "line": "changed"}}, spec.id)
+    return attacker.put(attacker.seal(spec) | {"args": {**spec.args, "line": "changed"}}, spec.id)
 
 
 def added_field(attacker: Attacker) -> str:
     spec = attacker.ours
-    return attacker.put(seal(spec, attacker.shared.keys) | {"admin": True}, spec.id)
+    return attacker.put(attacker.seal(spec) | {"admin": True}, spec.id)
 
 
 def second_argument(attacker: Attacker) -> str:
     spec = attacker.ours
-    return attacker.put(seal(spec, attacker.shared.keys), spec.id, "more")
+    return attacker.put(attacker.seal(spec), spec.id, "more")
 
 
 def unknown_key(attacker: Attacker) -> str:
     spec = attacker.ours
-    return attacker.put(seal(spec, Keyring([b"k" * 48])), spec.id)
+    return attacker.put(attacker.seal(spec, Keyring([b"k" * 48])), spec.id)
 
 
 def unsigned(attacker: Attacker) -> str:
     spec = attacker.ours
-    return attacker.put(seal(spec, attacker.shared.keys) | {"signature": None}, spec.id)
+    return attacker.put(attacker.seal(spec) | {"signature": None}, spec.id)
 
 
 def empty_signature(attacker: Attacker) -> str:
     spec = attacker.ours
-    known = seal(spec, attacker.shared.keys)["signature"].partition(":")[0]
-    return attacker.put(seal(spec, attacker.shared.keys) | {"signature": f"{known}:"}, spec.id)
+    known = attacker.seal(spec)["signature"].partition(":")[0]
+    return attacker.put(attacker.seal(spec) | {"signature": f"{known}:"}, spec.id)
 
 
 def odd_signature(attacker: Attacker) -> str:
     spec = attacker.ours
-    known = seal(spec, attacker.shared.keys)["signature"].partition(":")[0]
-    return attacker.put(seal(spec, attacker.shared.keys) | {"signature": f"{known}:é"}, spec.id)
+    known = attacker.seal(spec)["signature"].partition(":")[0]
+    return attacker.put(attacker.seal(spec) | {"signature": f"{known}:é"}, spec.id)
 
 
 def version(attacker: Attacker) -> str:
@@ -258,7 +263,7 @@ def test_a_changed_path_changes_nothing(shared: Shared, settings: Settings, tmp_
     """J01: which function runs says the signed name, not RQ's field beside it."""
     attacker = Attacker(shared, tmp_path / "path")
     spec = JobSpec(kind=kinds.ECHO, args={"x": 1}, project="default")
-    envelope = seal(spec, shared.keys)
+    envelope = attacker.seal(spec)
     attacker.rq().enqueue("os.system", args=(envelope,), job_id=spec.id)
     fleet = WorkerProcesses(settings)
     fleet.start("default")
