@@ -1,11 +1,12 @@
-"""GET /metrics: Prometheus text; queues under rq-exporter's names, so that its Grafana boards work."""
+"""GET /metrics: Prometheus text; queues and workers under rq-exporter's names, so that its Grafana boards work."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from api.health import probe_of
@@ -35,18 +36,34 @@ class _Collector:
         oldest = GaugeMetricFamily(
             "ltmc_queue_oldest_job_age_seconds", "How long the oldest waiting job has waited", labels=("queue",)
         )
+        paused = GaugeMetricFamily("ltmc_queue_paused", "Whether a queue is paused", labels=("queue",))
+        pauses = self._shared.queue.controls().pauses
         for queue, counted in self._shared.queue.counts().items():
             oldest.add_metric([queue], counted.pop("oldest_age_seconds"))
+            paused.add_metric([queue], queue in pauses)
             for status, count in counted.items():
                 jobs.add_metric([queue, status], count)
-        yield jobs
-        yield oldest
+        yield from (jobs, oldest, paused)
 
     def _workers(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily("rq_workers", "Worker processes", labels=("name", "queues", "state"))
+        whose = ("name", "queues")
+        workers = GaugeMetricFamily("rq_workers", "Worker processes", labels=("name", "state", "queues"))
+        done = CounterMetricFamily("rq_workers_success", "Runs that a worker ended well", labels=whose)
+        failed = CounterMetricFamily("rq_workers_failed", "Runs that failed with a worker", labels=whose)
+        worked = CounterMetricFamily("rq_workers_working_time", "Seconds that a worker ran jobs", labels=whose)
+        heard = GaugeMetricFamily(
+            "ltmc_worker_last_heartbeat_seconds", "When a worker was last heard of, in seconds since 1970", labels=whose
+        )
         for worker in self._shared.queue.workers():
-            family.add_metric([worker["name"], ",".join(worker["queues"]), worker["state"]], 1)
-        yield family
+            queues = ",".join(worker["queues"])
+            own = [worker["name"], queues]
+            workers.add_metric([worker["name"], worker["state"], queues], 1)
+            done.add_metric(own, worker["successful"])
+            failed.add_metric(own, worker["failed"])
+            worked.add_metric(own, worker["working_seconds"])
+            if worker["heard_at"]:
+                heard.add_metric(own, datetime.fromisoformat(worker["heard_at"]).timestamp())
+        yield from (workers, done, failed, worked, heard)
 
     def _state(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("ltmc_active_agents", "Agents heard of lately", value=self._shared.agents.active())

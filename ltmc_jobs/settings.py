@@ -71,14 +71,10 @@ class Settings(_Home):
     )
     redis_db: int = Field(0, ge=0, validation_alias="REDIS_DB", description="Database number")
     redis_insecure: bool = Field(
-        False,
-        validation_alias="LTMC_REDIS_INSECURE",
-        description="Allow a Redis beyond loopback without credentials (isolated networks only)",
+        False, validation_alias="LTMC_REDIS_INSECURE", description="Allow a far Redis without a password (isolated nets only)"
     )
     allow_eviction: bool = Field(
-        False,
-        validation_alias="LTMC_ALLOW_EVICTION",
-        description="Start on a Redis that evicts keys nevertheless; jobs may be lost",
+        False, validation_alias="LTMC_ALLOW_EVICTION", description="Start on a Redis that evicts keys; jobs may be lost"
     )
 
     # The front end
@@ -101,9 +97,7 @@ class Settings(_Home):
     )
     dashboard: bool = Field(True, validation_alias="LTMC_DASHBOARD", description="Serve rq-dashboard under /rq")
     dashboard_url: str | None = Field(
-        None,
-        validation_alias="LTMC_DASHBOARD_URL",
-        description="Where the dashboard process is, if not on this host's socket",
+        None, validation_alias="LTMC_DASHBOARD_URL", description="Where the dashboard is, if not on this host's socket"
     )
 
     # Workers
@@ -125,6 +119,9 @@ class Settings(_Home):
     )
     stop_seconds: float = Field(
         20.0, ge=0, le=28, validation_alias="LTMC_STOP_SECONDS", description="How long a stopping worker lets jobs end"
+    )
+    job_days: int = Field(
+        7, ge=1, validation_alias="LTMC_JOB_DAYS", description="Jobs that ended so many days ago are deleted"
     )
     signing_key: SecretStr | None = Field(
         None, validation_alias="LTMC_SIGNING_KEY", description="Key that signs jobs; unset: the one made on first start"

@@ -7,7 +7,7 @@ import heapq
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from redis import Redis
@@ -142,36 +142,23 @@ def _made(connection: Redis, ids: Iterable[str], project: str | None) -> Iterato
             yield _text(made), job_id
 
 
-def forget_expired(connection: Redis) -> int:
-    """Drop ids whose job has expired from the registries that RQ never cleans; how many there were."""
-    dropped = 0
-    for name in queue_names(connection):
-        for registry in ("deferred", "canceled"):
-            key = f"rq:{registry}:{name}"
-            ids: Any = connection.zrange(key, 0, -1)
-            pipeline = connection.pipeline(transaction=False)
-            for job_id in ids:
-                pipeline.exists(job_key(_text(job_id)))
-            gone = [job_id for job_id, exists in zip(ids, pipeline.execute(), strict=True) if not exists]
-            dropped += connection.zrem(key, *gone) if gone else 0
-    return dropped
-
-
 def counts(connection: Redis) -> dict[str, dict[str, int]]:
     """Jobs per queue and status, and the age in seconds of the oldest one waiting (`oldest_age_seconds`)."""
     names = queue_names(connection)
     pipeline = connection.pipeline(transaction=False)
+    pipeline.time()
     for name in names:
         pipeline.llen(f"rq:queue:{name}")
         for registry in REGISTRIES.values():
             pipeline.zcard(f"rq:{registry}:{name}")
         pipeline.lindex(f"rq:queue:{name}", 0)
     answers = iter(pipeline.execute())
+    now, _ = next(answers)
     counted: dict[str, dict[str, int]] = {}
     for name in names:
         counted[name] = {JobStatus.QUEUED.value: next(answers)}
         counted[name] |= {state.value: next(answers) for state in REGISTRIES}
-        counted[name]["oldest_age_seconds"] = _age(connection, next(answers))
+        counted[name]["oldest_age_seconds"] = _age(connection, next(answers), now)
     return counted
 
 
@@ -202,6 +189,7 @@ def workers(connection: Redis) -> list[dict[str, Any]]:
                     "successful": int(text.get("successful_job_count") or 0),
                     "failed": int(text.get("failed_job_count") or 0),
                     "working_seconds": float(text.get("total_working_time") or 0),
+                    "heard_at": _time(text.get("last_heartbeat")),
                 }
             )
     return shown
@@ -223,11 +211,11 @@ def _infos(connection: Redis, ids: Iterable[str]) -> list[JobInfo]:
     return [job_info(job_id, fields, None) for job_id, fields in zip(wanted, pipeline.execute(), strict=True) if fields]
 
 
-def _age(connection: Redis, oldest: bytes | None) -> int:
+def _age(connection: Redis, oldest: bytes | None, now: int) -> int:
     if oldest is None:
         return 0
     since = _time(connection.hget(job_key(_text(oldest)), "enqueued_at"))
-    return max(0, int((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds())) if since else 0
+    return max(0, int(now - datetime.fromisoformat(since).timestamp())) if since else 0
 
 
 def _time(value: bytes | str | None) -> str | None:

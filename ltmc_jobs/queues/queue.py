@@ -10,7 +10,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ResponseError
 
-from ltmc_jobs.queues import control, fleet_view, inspect, producer, revival, waiting, whereabouts
+from ltmc_jobs.queues import control, fleet_view, inspect, producer, revival, sweep, waiting, whereabouts
 from ltmc_jobs.queues.contract import JobInfo, JobRef, JobSpec, JobStatus, Outcome
 from ltmc_jobs.queues.control import Controls, Limit, Subject
 from ltmc_jobs.queues.envelope import Keyring
@@ -99,8 +99,8 @@ class JobQueue:
     def counts(self) -> dict[str, dict[str, int]]:
         return reached(inspect.counts, self.connection)
 
-    def forget_expired(self) -> int:
-        return reached(inspect.forget_expired, self.connection)
+    def sweep(self, days: float) -> int:
+        return reached(sweep.sweep, self.connection, days)
 
     def workers(self) -> Sequence[dict[str, Any]]:
         return reached(inspect.workers, self.connection)

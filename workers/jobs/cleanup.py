@@ -62,6 +62,6 @@ def _is_due(services: Services, version: Version) -> bool:
 
 
 def clean_up(services: Services) -> dict[str, Any]:
-    """Fold the vectors' tail into a snapshot and let RQ's registries forget what has expired."""
+    """Fold the vectors' tail into a snapshot; delete jobs that ended LTMC_JOB_DAYS ago, and what expired ones left."""
     services.tiers.vectors.fold()
-    return {"expired": services.shared.queue.forget_expired()}
+    return {"swept": services.shared.queue.sweep(services.shared.settings.job_days)}
