@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from ltmc_jobs import registry, tools
 from ltmc_jobs.errors import Disabled, InvalidArguments, LtmcError, NotFound, QueueUnavailable
+from ltmc_jobs.orchestration.ownership import Ownership
 from ltmc_jobs.queues.contract import ANYONE, JobInfo, JobSpec, JobStatus, Outcome, Principal, new_job_id
 from ltmc_jobs.queues.local import LocalWorker, awaited, may_serve, switched_off
 from ltmc_jobs.queues.presence import AWAY, Presence
@@ -83,6 +84,7 @@ class Client:
         self._live_until = 0.0
         self._local = LocalWorker(shared.settings, shared.keys)
         self._presence = Presence(shared.settings.redis_address())
+        self._ownership = Ownership(shared.installation)
         self._off = switched_off(shared.settings)
 
     def close(self) -> None:
@@ -144,6 +146,7 @@ class Client:
 
     async def _sent(self, tool: Tool, spec: JobSpec) -> dict[str, Any] | None:
         """Enqueue, unless the cache holds the result: then that, `{job_id, result}`."""
+        await self._ownership.look()
         await self._settle()
         cache_key, kept = await self._cached(tool, spec)
         if kept is None:
@@ -179,10 +182,11 @@ class Client:
         """Serve a call on this machine; Disabled or QueueUnavailable where that cannot be."""
         if not may_serve(tool):
             raise Disabled(reason) if self._off else QueueUnavailable(reason)
-        if self.shared.settings.redis_enabled and self.shared.installation.local_id is None:
-            raise QueueUnavailable(
-                f"{reason}; the memory is not on this machine, which so cannot serve the call itself"
-            )
+        if self._off and self.shared.settings.redis_enabled:
+            with suppress(QueueUnavailable):  # what was seen last counts
+                await self._presence.within(self._ownership.look())
+        if self.shared.settings.redis_enabled and not self._ownership.is_ours:
+            raise QueueUnavailable(f"{reason}; the memory is on another machine, so this one cannot serve the call")
         outcome = await awaited(await asyncio.to_thread(self._local.submit, spec, reason), until)
         if self._off and self.shared.settings.redis_enabled:
             with suppress(QueueUnavailable):  # noted, and told later
@@ -256,7 +260,9 @@ class Client:
         )
         if self._off is None or not found:
             queued = self.shared.async_queue.list(project=session.project, status=wanted, queue=queue, limit=limit)
-            found = sorted([*await self._reached(queued), *found], key=_created, reverse=True)[:limit]
+            found = sorted(
+                [*await self._reached(queued), *found], key=lambda info: info.created_at or "", reverse=True
+            )[:limit]
         return {"jobs": [info.as_dict() for info in found], "count": len(found)}
 
     async def queues(self) -> dict[str, Any]:
@@ -292,7 +298,3 @@ def _answer(tool: str, outcome: Outcome, locally: str | None = None) -> Answer:
     # A job kind may give any JSON; the answer to a call is an object.
     shown = result if isinstance(result, dict) else {"result": result}
     return Answer(tool, outcome.job_id, outcome.status.value, shown, reason=locally, served=served)
-
-
-def _created(info: JobInfo) -> str:
-    return (info.created_at or "").replace("Z", "+00:00")

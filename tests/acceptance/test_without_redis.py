@@ -15,7 +15,9 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 
+from ltmc_jobs import keys
 from ltmc_jobs.client import Client, Session
 from ltmc_jobs.errors import Disabled, InvalidArguments
 from ltmc_jobs.private_files import make_secret
@@ -138,6 +140,18 @@ def test_a_machine_without_the_memory_makes_no_second_one(make_front: MakeFront)
     with web_of(front.url) as web:
         refused = web.post("/tools/store_memory", json=NOTE)
     assert refused.status_code == 503
+    assert not (front.home / "ltmc.db").exists()
+
+
+@needs_declaration
+def test_a_machine_that_holds_another_memory_leaves_it_alone(make_front: MakeFront, redis_url: str) -> None:
+    """Its home was an installation once, but this Redis works for another's."""
+    with redis.Redis.from_url(redis_url) as connection:
+        connection.set(keys.key(keys.INSTALLATION, "installation"), "another home's")
+    front = make_front(LTMC_USE_QUEUE="false", REDIS_URL=redis_url)
+    with web_of(front.url) as web:
+        refused = web.post("/tools/store_memory", json=NOTE)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "queue_unavailable")
     assert not (front.home / "ltmc.db").exists()
 
 
