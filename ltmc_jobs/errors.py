@@ -17,6 +17,7 @@ LtmcError
 │   ├── JobTimeout           it ran longer than it may
 │   ├── JobCancelled         somebody cancelled it
 │   └── JobLost              its worker died, or its result is gone
+│       └── ChildDied        the process of its own died while it ran
 ├── EnvelopeRefused          a job that is not signed by this installation, or names nothing declared
 ├── ModelMismatch            vectors of another model or dimension
 └── Misconfigured            a setting or the machine; says which, and the cure
@@ -140,6 +141,22 @@ class JobLost(JobFailed):
     """The job's worker died, or its result is gone."""
 
     code, retry = "job_lost", True
+
+
+class ChildDied(JobLost):
+    """The job's own process died while it ran: of a crash in native code, or for want of memory.
+
+    `details`: exit_code (negative: a signal's number), signal, peak_rss_bytes (at least the starter's own size), and
+    inside of this process last_lines of its standard error, which may hold anything.
+    """
+
+    code = "child_died"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Without the last lines."""
+        shown = super().as_dict()
+        kept = {name: value for name, value in self.details.items() if name != "last_lines"}
+        return shown | ({"details": kept} if kept else {})
 
 
 class EnvelopeRefused(LtmcError):

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ltmc_jobs.errors import JobLost, from_dict
+from ltmc_jobs.errors import ChildDied, from_dict
 from ltmc_jobs.queues.frames import Frames
 
 CLOSE_SECONDS = 2.0
@@ -26,21 +26,6 @@ SEND_SECONDS = 86_400.0  # a socket knows no month
 LOOK_SECONDS = 0.5  # a child's own children may hold its socket open, so its death is looked for this often
 KEPT_LINES = 20
 COMMAND = (sys.executable, "-m", "workers.isolated")
-
-
-class ChildDied(JobLost):
-    """The job's own process died while it ran: of a crash in native code, or for want of memory.
-
-    `details`: exit_code (negative: a signal's number), signal, peak_rss_bytes (at least the starter's own size),
-    last_lines of its standard error. Outside of this process it is shown as a JobLost.
-    """
-
-    code = "child_died"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Without the lines, which may hold anything."""
-        kept = {name: value for name, value in self.details.items() if name != "last_lines"}
-        return super().as_dict() | {"code": JobLost.code, "details": kept}
 
 
 class ChildProcess:

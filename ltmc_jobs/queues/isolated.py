@@ -12,10 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 from ltmc_jobs.errors import JobCancelled, JobTimeout, LtmcError, Unavailable, from_dict
-from ltmc_jobs.queues.child_process import ChildDied, ChildProcess
+from ltmc_jobs.queues.child_process import ChildProcess
 from ltmc_jobs.queues.frames import encode
-
-__all__ = ["ChildDied", "IsolatedProcess"]
 
 START_SECONDS = 60.0
 JOBS_PER_CHILD = 200

@@ -14,6 +14,7 @@ from ltmc_jobs import keys
 from ltmc_jobs.client import Client, Session
 from ltmc_jobs.errors import Conflict, QueueUnavailable
 from ltmc_jobs.orchestration.tool_cache import ENTRIES, ENTRY_BYTES
+from ltmc_jobs.queues.claims import Claims
 from ltmc_jobs.queues.contract import JobSpec, JobStatus
 from ltmc_jobs.queues.queue import reached
 from ltmc_jobs.registry import Tool, find, kind
@@ -37,7 +38,7 @@ def shared(settings: Settings) -> Iterator[Shared]:
 
 def test_150_callers_wait_at_once(shared: Shared) -> None:
     """Each holds a connection; none is turned away."""
-    shared.heartbeats.beat("somebody", ["default"])
+    Claims(shared.redis, "somebody", ["default"], {"queues": "default"}).renew()
 
     async def call_many() -> list[str | None]:
         client = Client(shared)
@@ -56,7 +57,7 @@ def test_a_wait_that_fails_leaves_the_handle(make_settings: MakeSettings) -> Non
     server = EmbeddedServer(settings)
     server.start()
     shared = open_installation(settings)
-    shared.heartbeats.beat("somebody", ["default"])
+    Claims(shared.redis, "somebody", ["default"], {"queues": "default"}).renew()
 
     async def call() -> tuple[str | None, str | None]:
         waiting = asyncio.create_task(Client(shared).call("store_memory", NOTE, SESSION, wait_seconds=20))

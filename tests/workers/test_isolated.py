@@ -17,10 +17,19 @@ from typing import Any
 import psutil
 import pytest
 
-from ltmc_jobs.errors import Conflict, EnvelopeRefused, JobCancelled, JobFailed, JobLost, JobTimeout, Misconfigured
+from ltmc_jobs.errors import (
+    ChildDied,
+    Conflict,
+    EnvelopeRefused,
+    JobCancelled,
+    JobFailed,
+    JobLost,
+    JobTimeout,
+    Misconfigured,
+)
 from ltmc_jobs.queues.contract import JobSpec
 from ltmc_jobs.queues.envelope import Keyring, seal
-from ltmc_jobs.queues.isolated import ChildDied, IsolatedProcess
+from ltmc_jobs.queues.isolated import IsolatedProcess
 from ltmc_jobs.registry import JobKind, Queue
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
@@ -225,7 +234,7 @@ def test_a_crash_says_what_happened_and_harms_nobody(jobs: Jobs) -> None:
     assert "the last words" in caught.value.details["last_lines"]
     assert isinstance(caught.value, JobLost)
     shown = caught.value.as_dict()
-    assert (shown["code"], "last_lines" in shown["details"]) == ("job_lost", False)
+    assert (shown["code"], "last_lines" in shown["details"]) == ("child_died", False)
     with pytest.raises(ChildDied) as caught:
         jobs.run(BE_KILLED)
     assert caught.value.details["signal"] == "SIGKILL"

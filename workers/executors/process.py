@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from ltmc_jobs.errors import JobCancelled, JobTimeout
+from ltmc_jobs.errors import ChildDied, JobCancelled, JobTimeout
 from ltmc_jobs.queues.claims import Run
-from ltmc_jobs.queues.isolated import ChildDied, IsolatedProcess
+from ltmc_jobs.queues.isolated import IsolatedProcess
 from workers.execution import Cancelled, Execution, Interruption, TimeUp, inflated
 from workers.executors.contract import Executor
 from workers.journal import Journal
