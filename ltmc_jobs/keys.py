@@ -17,6 +17,7 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
     "signing": ("string", "permanent", "one: the fingerprint of the key that signs its jobs"),
     "topic": ("string", "permanent", "one per project and topic: a counter, bumped on each change"),
     "metrics": ("hash", "permanent", "one per metric, one field per label set"),
+    "counted": ("string", "1 hour", "one per process that counts: the number of what it added to the metrics last"),
     "cache": ("string", "the tool's or TOOL_CACHE_DEFAULT_TTL", "1,000 per project, of at most 64 kB each"),
     "cached": ("zset", "1 day", "one per project: its cache keys by when they expire"),
     "probe": ("string", "15 s", "two: what was found of the stores, and that Redis takes writes"),

@@ -1,11 +1,12 @@
 """Prometheus names, and counters that live in Redis, so that one scrape sees all processes.
 
-Processes count in memory and add to Redis now and then (`flush`), each count in one pipeline.
+Processes count in memory and add to Redis now and then (`flush`), each count once, however often it is sent.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import threading
 from bisect import bisect_left
 from collections import defaultdict
@@ -40,6 +41,13 @@ HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "ltmc_job_run_seconds": ("Run time of a job", ("queue", "func")),
 }
+# A client whose answer was lost sends again: what was added under the same number is not added twice.
+ADD = """
+if redis.call('GET', ARGV[1]) == ARGV[2] then return 0 end
+redis.call('SET', ARGV[1], ARGV[2], 'EX', 3600)
+for i = 3, #ARGV, 3 do redis.call('HINCRBYFLOAT', ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
+return 1
+"""
 OWN_BUCKETS = {"ltmc_job_wait_seconds": JOB_BUCKETS, "ltmc_job_run_seconds": JOB_BUCKETS}
 
 
@@ -55,6 +63,10 @@ class Metrics:
         self._connection = connection
         self._pending: dict[tuple[str, tuple[str, ...]], float] = defaultdict(float)
         self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._batch: dict[tuple[str, tuple[str, ...]], float] = {}  # sent, and not known to have been added
+        self._number = 0
+        self._mark = keys.key(keys.INSTALLATION, "counted", os.urandom(8).hex())
 
     def count(self, name: str, *labels: str) -> None:
         """Add one to a counter; labels in their declared order."""
@@ -74,20 +86,20 @@ class Metrics:
 
     def flush(self) -> None:
         """Add what was counted to Redis; kept for the next time if Redis is away."""
+        with self._sending:
+            while self._batch or self._gather():
+                flat: list[Any] = [self._mark, self._number]
+                for (name, labels), value in self._batch.items():
+                    flat += (keys.key(keys.INSTALLATION, "metrics", name), json.dumps(labels), value)
+                self._connection.eval(ADD, 0, *flat)
+                self._batch = {}
+
+    def _gather(self) -> bool:
+        """Take what was counted since as the next batch; whether there is any."""
         with self._lock:
-            pending, self._pending = self._pending, defaultdict(float)
-        if not pending:
-            return
-        pipeline = self._connection.pipeline()
-        for (name, labels), value in pending.items():
-            pipeline.hincrbyfloat(keys.key(keys.INSTALLATION, "metrics", name), json.dumps(labels), value)
-        try:
-            pipeline.execute()
-        except BaseException:
-            with self._lock:
-                for slot, value in pending.items():
-                    self._pending[slot] += value
-            raise
+            self._batch, self._pending = self._pending, defaultdict(float)
+        self._number += 1
+        return bool(self._batch)
 
     def collect(self) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
         """Every counter and histogram of the installation, as Prometheus families."""

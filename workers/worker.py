@@ -7,6 +7,7 @@ import platform
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from importlib.metadata import version
@@ -31,6 +32,7 @@ from workers.tally import Tally
 
 # A thread that computes holds Python's lock for so long before the courier gets it; the default is five times that.
 SWITCH_SECONDS = 0.001
+AWAY_SECONDS = 0.5  # between two tries to reach Redis before there is any work
 SPENT = 75  # exit code: a job could not be stopped
 
 log = structlog.get_logger("ltmc.worker")
@@ -41,7 +43,7 @@ def work(settings: Settings, pool: Pool) -> None:
     logs.configure(settings.log_level, process=f"worker:{pool.name}")
     sys.setswitchinterval(SWITCH_SECONDS)
     shared = Shared.open(settings)
-    queues = allowed(pool.queues, shared.installation.owns_stores())
+    queues = allowed(pool.queues, owns_stores(shared))
     if not queues:
         log.warning("these queues touch files of another installation; nothing to do here", queues=list(pool.queues))
         return
@@ -71,6 +73,21 @@ def work(settings: Settings, pool: Pool) -> None:
     services.close()
     if courier.error is not None:
         raise SystemExit(1)
+
+
+def owns_stores(shared: Shared) -> bool:
+    """Whether this home's files are those of the server's installation; waits until Redis answers."""
+    waited = 0
+    while True:
+        try:
+            return shared.installation.owns_stores()
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            if isinstance(error, redis.AuthenticationError):
+                raise
+            if not waited:
+                log.error("Redis cannot be reached; this worker begins when it can")
+            waited += 1
+            time.sleep(AWAY_SECONDS)
 
 
 def allowed(queues: Iterable[Queue], owns_stores: bool) -> list[Queue]:
