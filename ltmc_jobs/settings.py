@@ -71,7 +71,7 @@ class Settings(_Home):
     )
     redis_db: int = Field(0, ge=0, validation_alias="REDIS_DB", description="Database number")
     redis_insecure: bool = Field(
-        False, validation_alias="LTMC_REDIS_INSECURE", description="Allow a far Redis without a password (isolated nets only)"
+        False, validation_alias="LTMC_REDIS_INSECURE", description="Allow a far Redis without password (isolated nets)"
     )
     allow_eviction: bool = Field(
         False, validation_alias="LTMC_ALLOW_EVICTION", description="Start on a Redis that evicts keys; jobs may be lost"
