@@ -19,8 +19,11 @@ ELSEWHERE = {
     "ask": "api.ask:ask",
     "demo": "api.demonstration:demo",
     "doctor": "api.doctor:doctor",
+    "drain": "api.fleet:drain",
+    "fleet": "api.fleet:fleet",
     "ingest": "api.ingest_command:ingest",
     "jobs": "api.job_commands:jobs",
+    "why": "api.why:why",
 }
 
 

@@ -1,26 +1,33 @@
-"""`ltmc jobs`: list, show, retry and cancel jobs, and see the refused ones."""
+"""`ltmc jobs`: list and show jobs, read their logs, retry and cancel them; the dead ones and the refused."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import click
 
-from api import connection, terminal
+from api import connection, queue_commands, terminal
 from ltmc_jobs import keys
 from ltmc_jobs.client import Client
+from ltmc_jobs.errors import Conflict, NotFound
 from ltmc_jobs.queues.contract import JobStatus
 from ltmc_jobs.queues.queue import reached
 from ltmc_jobs.registry import Queue
 from ltmc_jobs.settings import Settings
 
+FOLLOW_SECONDS = 0.3
+
 
 @click.group("jobs")
 def jobs() -> None:
-    """List, show, retry and cancel jobs."""
+    """Look at jobs and queues, and act on them."""
 
 
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (as it does when piped).")
+queue_commands.add_to(jobs)
+
+
+as_json_option = queue_commands.as_json_option
 project_option = click.option("--project", help="Project to look in [LTMC_PROJECT]")
 
 
@@ -76,10 +83,68 @@ def retry(job_id: str, project: str | None, as_json: bool) -> None:
 @project_option
 @as_json_option
 def cancel(job_id: str, project: str | None, as_json: bool) -> None:
-    """Cancel a job that has not started."""
+    """Cancel a job; one that runs is stopped within seconds."""
     settings = Settings.load()
     session = connection.session(settings, project)
     _show(connection.run(settings, lambda client: client.cancel(session, job_id)), as_json)
+
+
+@jobs.command()
+@click.argument("job_id")
+@click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended")
+@project_option
+@as_json_option
+def logs(job_id: str, follow: bool, project: str | None, as_json: bool) -> None:
+    """Print the lines that a job wrote while it ran, the newest thousand."""
+    settings = Settings.load()
+    session = connection.session(settings, project)
+
+    async def read(client: Client) -> list[str]:
+        lines: list[str] = []
+        while True:
+            info = await client.job(session, job_id)
+            now = [str(line) for line in info.meta.get("log", [])]
+            if not as_json:
+                for line in _added(lines, now):
+                    click.echo(terminal.printable(line))
+            lines = now
+            if not follow or info.status.is_final:
+                return lines
+            await asyncio.sleep(FOLLOW_SECONDS)
+
+    lines = connection.run(settings, read)
+    if as_json:
+        terminal.show_json({"job_id": job_id, "log": lines})
+
+
+@jobs.command()
+@click.option("--queue", help="Only jobs of this queue")
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many at most")
+@click.option("--project", help="Only jobs of this project")
+@click.option("--retry", "again", is_flag=True, help="Put those that are shown back into their queues")
+@as_json_option
+def dead(queue: str | None, limit: int, project: str | None, again: bool, as_json: bool) -> None:
+    """Show the jobs of all projects that failed for good, newest first; --retry runs them again."""
+
+    async def read(client: Client) -> list[dict[str, Any]]:
+        found = client.shared.queue.list(project=project, status=JobStatus.FAILED, queue=queue, limit=limit)
+        shown = [info.as_dict() for info in found]
+        for job in shown if again else ():
+            try:
+                job["status"] = client.shared.queue.retry(job["job_id"]).status.value
+            except (Conflict, NotFound) as error:  # somebody else was first
+                job["status"] = str(error)
+        return shown
+
+    found = connection.run(Settings.load(), read)
+    if terminal.wants_json(as_json):
+        terminal.show_json({"jobs": found, "count": len(found), "retried": again})
+    elif not found:
+        click.echo("no job has failed for good" + (f" in project {project}" if project else ""))
+    else:
+        terminal.show_jobs(found)
+        if not again:
+            click.echo("`ltmc why ID` says what it did, `ltmc jobs dead --retry` runs these again")
 
 
 @jobs.command()
@@ -97,6 +162,14 @@ def refused(as_json: bool) -> None:
         terminal.show_json({"refused": lines})
     else:
         click.echo("\n".join(map(terminal.printable, lines)) or "no job was refused in the last 7 days")
+
+
+def _added(before: list[str], now: list[str]) -> list[str]:
+    """The lines that came since; of a log that is kept to a length, its oldest may have gone."""
+    for start in range(max(0, len(before) - len(now)), len(before)):
+        if now[: len(before) - start] == before[start:]:
+            return now[len(before) - start :]
+    return now
 
 
 def _show(fields: dict[str, Any], as_json: bool) -> None:

@@ -77,7 +77,7 @@ def show_answer(answer: Answer, *, as_json: bool) -> None:
 def show_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
     """Print jobs, one a line: when they were enqueued in local time, the error in words."""
     rows = [
-        {**job, "enqueued": _when(job.get("enqueued_at") or job.get("created_at"))}
+        {**job, "enqueued": when(job.get("enqueued_at") or job.get("created_at"))}
         | {"error": (job.get("error") or {}).get("message")}
         for job in jobs
     ]
@@ -141,12 +141,21 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, header: 
     return shown
 
 
-def _when(time: str | None) -> str:
+def when(time: str | None) -> str:
+    """A time in ISO 8601 as the clock here shows it; the day too, if it is not today."""
     if not time:
         return ""
     local = datetime.fromisoformat(time).astimezone()
     today = local.date() == datetime.now().astimezone().date()
     return local.strftime("%H:%M:%S" if today else "%d %b %H:%M")
+
+
+def span(seconds: float) -> str:
+    """A time that passed, to one figure of the unit that fits."""
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _cut(text: str, longest: int) -> str:
