@@ -8,7 +8,7 @@ from __future__ import annotations
 from ltmc_jobs.registry import JobKind, Queue
 
 EMBED_TEXTS = JobKind(
-    name="embed_texts", path="workers.jobs.embedding.embed_texts", queue=Queue.EMBEDDING, timeout_seconds=600
+    name="embed_texts", path="workers.jobs.embedding.embed_texts", queue=Queue.EMBEDDING, timeout_seconds=600, batch=8
 )
 INDEX_VERSION = JobKind(
     name="index_version",

@@ -61,9 +61,12 @@ class Runner:
     def run_batch(self, calls: Sequence[Call], jobs: Sequence[JobContext]) -> list[Any]:
         """Calls of one kind, handed to its function together: per call its result, or the error that it failed with."""
         services = [self._services.during(call, job) for call, job in zip(calls, jobs, strict=True)]
-        ended = _function(calls[0].kind.path)(services, [call.args for call in calls])
-        if len(ended) != len(calls):
-            raise RuntimeError(f"{calls[0].kind.path} gave {len(ended)} results for {len(calls)} calls")
+        try:
+            ended = _function(calls[0].kind.path)(services, [call.args for call in calls])
+            if len(ended) != len(calls):
+                raise RuntimeError(f"{calls[0].kind.path} gave {len(ended)} results for {len(calls)} calls")
+        except Exception as error:
+            ended = [error] * len(calls)
         return [self._end_of(call, job, one) for call, job, one in zip(calls, jobs, ended, strict=True)]
 
     def _end_of(self, call: Call, job: JobContext, ended: Any) -> Any:

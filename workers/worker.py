@@ -17,10 +17,12 @@ import structlog
 
 from ltmc_jobs import __version__, logs
 from ltmc_jobs.queues.claims import Claims
+from ltmc_jobs.queues.clockwork import Clockwork
 from ltmc_jobs.registry import STORELESS_QUEUES, Queue
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
+from workers.clock import Clock
 from workers.courier import Courier
 from workers.journal import Journal
 from workers.leader import Leader
@@ -49,6 +51,7 @@ def work(settings: Settings, pool: Pool) -> None:
         return
     services = Services.open(shared)
     name = str(WorkerName.own(pool.name))
+    clock = Clock(Clockwork(shared.redis, shared.keys, shared.metrics), name)
     with suppress(redis.RedisError):
         take_back(shared.redis, journals(settings))
     journal = Journal(journals(settings), name)
@@ -60,7 +63,7 @@ def work(settings: Settings, pool: Pool) -> None:
         shared.keys,
         runner.refuse,
         Tally(shared.metrics),
-        errands=[lambda _leads: shared.metrics.flush(), Leader(shared.redis, name, journals(settings))],
+        errands=[lambda _leads: shared.metrics.flush(), Leader(shared.redis, name, journals(settings)), clock],
         stop_seconds=settings.stop_seconds,
     )
     staff = Staff(settings, runner, journal, courier.ended)

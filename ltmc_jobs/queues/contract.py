@@ -26,7 +26,11 @@ def new_job_id() -> str:
 
 def following_job_id(parent: str, name: str) -> str:
     """The id of a job that follows from another: the same each time, so that a re-run enqueues nothing twice."""
-    return str(uuid.uuid5(uuid.UUID(parent), name))
+    try:
+        space = uuid.UUID(parent)
+    except ValueError:  # an id that a user chose
+        space = uuid.uuid5(uuid.NAMESPACE_OID, parent)
+    return str(uuid.uuid5(space, name))
 
 
 class JobStatus(StrEnum):

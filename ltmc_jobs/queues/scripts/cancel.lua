@@ -19,6 +19,7 @@ if status ~= 'queued' and status ~= 'deferred' and status ~= 'scheduled' then re
 call('LREM', QUEUE .. queue, 1, id)
 call('ZREM', 'rq:deferred:' .. queue, id)
 call('ZREM', 'rq:scheduled:' .. queue, id)
+call('ZREM', 'rq:scheduler:scheduled_jobs', id)  -- a schedule has ended with that
 call('HSET', JOB .. id, 'status', 'canceled', 'ended_at', NOW_TEXT)
 call('HDEL', JOB .. id, 'ltmc_waiters')
 call('EXPIRE', JOB .. id, ARGV[2])
