@@ -8,7 +8,7 @@ from collections.abc import Callable
 from statistics import median
 
 from benchmarks.queue_peers.contenders import OURS
-from benchmarks.queue_peers.contest import MILLION, PROCESSES, Contest
+from benchmarks.queue_peers.contest import MILLION, PROCESSES, PROCESSOR, Contest
 from benchmarks.queue_peers.figures import Figures
 from benchmarks.queue_peers.ltmc import HAS_EXECUTORS, line_names
 from benchmarks.queue_peers.stand import Drained, Stand
@@ -74,16 +74,15 @@ class Alone:
         self._figures.take("disk", ALWAYS, "fdatasync p50", median(syncs), "ms")
 
     def _grow(self) -> None:
-        step = 2 if self._quick else 1
-        for processes in GROWN_PROCESSES[::step]:
+        for processes in GROWN_PROCESSES[:: 2 if self._quick else 1]:
             self._add(f"growth, {processes} processes", self._drained(processes))
-        for queues in GROWN_QUEUES[::step]:
+        for queues in GROWN_QUEUES[2 if self._quick else 0 :]:
             self._add(f"growth, {queues} queues", self._drained(queues=queues))
 
     def _grow_waiting(self) -> None:
         """The more jobs wait; no further where filling the queue would take minutes."""
         patience_seconds = 4.0 if self._quick else 240.0
-        for waiting in WAITING[:-1] if self._quick else WAITING:
+        for waiting in WAITING[1:-1] if self._quick else WAITING:
             with self._stand.producer() as producer:
                 self._stand.empty(producer)
                 began = time.monotonic()
@@ -147,7 +146,7 @@ class Alone:
 
     def _add(self, case: str, drained: Drained) -> None:
         self._figures.take(OURS.name, case, "jobs/s", drained.rate, "jobs/s")
-        for name, shown in {"worker cpu": "worker CPU", "redis cpu": "Redis CPU"}.items():
+        for name, shown in PROCESSOR.items():
             if name in drained.figures:
                 self._figures.take(OURS.name, case, shown, drained.figures[name] * MILLION, "us/job")
 

@@ -13,6 +13,7 @@ from benchmarks.queue_peers.stand import Drained, Producer, Stand
 
 PROCESSES = 2
 WAITS = {"wait_10ms": 0.01, "wait_100ms": 0.1}
+PROCESSOR = {"worker cpu": "worker CPU", "redis cpu": "Redis CPU", "redis thread": "Redis CPU, main thread"}
 MOST = 60_000  # jobs of a drain
 ENOUGH = 300  # finished jobs: with fewer, what Redis keeps of the workers would count as the jobs'
 MILLION = 1_000_000
@@ -105,7 +106,7 @@ class Contest:
         self.rates[stand.contender.name] = drained.rate
         self._take(stand, "drain_noop", "jobs/s", drained.rate, "jobs/s")
         if drained.figures:
-            for name, shown in {"worker cpu": "worker CPU", "redis cpu": "Redis CPU"}.items():
+            for name, shown in PROCESSOR.items():
                 self._take(stand, "drain_noop", shown, drained.figures[name] * MILLION, "us/job")
             self._take(stand, "drain_noop", "commands", drained.figures["commands"], "per job")
             self._take(stand, "drain_noop", "reads by Redis", drained.figures["reads"], "per job")

@@ -56,11 +56,12 @@ class Server:
         self._wait(lambda: not self.client.info("persistence")["aof_rewrite_in_progress"])
 
     def counters(self) -> dict[str, float]:
-        """What the server has done so far: seconds of processor, commands (those in scripts too), reads of sockets."""
+        """What it has done so far: seconds of processor (all, main thread), commands (scripts' too), reads."""
         processor: Any = self.client.info("cpu")
         found: Any = self.client.info("stats")
         return {
             "redis cpu": processor["used_cpu_user"] + processor["used_cpu_sys"],
+            "redis thread": processor["used_cpu_user_main_thread"] + processor["used_cpu_sys_main_thread"],
             "commands": found["total_commands_processed"],
             "reads": found["total_reads_processed"],
         }
