@@ -93,7 +93,7 @@ def cancel(job_id: str, project: str | None, as_json: bool) -> None:
 @click.argument("job_id")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended")
 @project_option
-@as_json_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, at the end.")
 def logs(job_id: str, follow: bool, project: str | None, as_json: bool) -> None:
     """Print the lines that a job wrote while it ran, the newest thousand."""
     settings = Settings.load()
@@ -115,6 +115,8 @@ def logs(job_id: str, follow: bool, project: str | None, as_json: bool) -> None:
     lines = connection.run(settings, read)
     if as_json:
         terminal.show_json({"job_id": job_id, "log": lines})
+    elif not lines:
+        click.echo(f"job {job_id} wrote no line", err=True)
 
 
 @jobs.command()

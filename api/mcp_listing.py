@@ -22,7 +22,7 @@ store with wait_for="searchable".
 Every call is a job in a queue. Most answer within the wait (20 s; _meta "ltmc/wait" sets it, in seconds, 0 to 45). \
 One that takes longer answers with {"job": {"job_id": ...}}: that is no failure and the job goes on, so don't call the \
 tool again. Call job_result(job_id), which waits and gives what the call would have given. job_status says where a job \
-stands, job_cancel stops one that has not started, job_list shows what there is.
+stands, job_cancel stops one, job_list shows what there is.
 
 A refused call names the field that is wrong: correct it and call again. An error with "retry": true may pass by \
 itself: wait a little, then try again. When you must repeat a call whose answer was lost, send the same _meta \

@@ -54,7 +54,7 @@ def router(client_of: Callable[[], Client], project: str) -> APIRouter:
     async def show_job(request: Request, job_id: str) -> dict[str, Any]:
         return (await client_of().call("job_status", {"job_id": job_id}, session_of(request, project))).as_dict()
 
-    @routes.delete("/jobs/{job_id}", summary="Cancel a job that has not started", tags=["jobs"])
+    @routes.delete("/jobs/{job_id}", summary="Cancel a job, or stop it while it runs", tags=["jobs"])
     async def cancel_job(request: Request, job_id: str) -> dict[str, Any]:
         return (await client_of().call("job_cancel", {"job_id": job_id}, session_of(request, project))).as_dict()
 

@@ -26,7 +26,7 @@ T = TypeVar("T")
 LOCALLY = "locally"
 RUNS_STILL = "it still runs; the wait is over"
 LIVE_SECONDS = 1.0  # how long the knowledge of living workers is used
-NEXT = "Call job_result with this job_id (it waits up to 45 s); job_cancel stops a job that has not started."
+NEXT = "Call job_result with this job_id (it waits up to 45 s); job_cancel stops the job."
 
 __all__ = ["Answer", "Client", "Session", "tools"]  # importing tools declares them
 
@@ -240,7 +240,7 @@ class Client:
         return _answer(info.name, outcome or self._local.ledger.outcome(job_id), info.meta["reason"])
 
     async def cancel(self, session: Session, job_id: str) -> dict[str, Any]:
-        """Cancel a job that has not started."""
+        """Cancel a job, or stop it while it runs."""
         info = await self.job(session, job_id)
         if info.meta.get("served") == LOCALLY:
             stopped = await asyncio.to_thread(self._local.cancel, job_id)

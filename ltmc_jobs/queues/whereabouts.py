@@ -213,18 +213,18 @@ class _Look:
     def _ended(self) -> tuple[str, list[str]]:
         told = (self.info.error or {}).get("message")
         kept: Any = self.connection.ttl(job_key(self.info.id))
-        life = [f"it is kept for another {_span(kept)}"] if kept > 0 else []
+        where = f"kept for another {_span(kept)}" if kept > 0 else "kept until it is cleaned up"
         if self.info.status == JobStatus.FAILED:
             crashed = self.number("ltmc_crashes")
             died = [f"its own process died {crashed} times"] if crashed else []
             cure = f"`ltmc jobs retry {self.info.id}` runs it again"
-            return "with the dead", [f"it failed: {told}", *died, cure, *life]
+            return where, [f"it failed: {told}", *died, cure]
         ends = {
             JobStatus.FINISHED: "it finished",
             JobStatus.STOPPED: "it was cancelled while it ran",
             JobStatus.CANCELED: "it was cancelled before it began",
         }
-        return "ended", [ends.get(self.info.status, self.info.status.value), *life]
+        return where, [ends.get(self.info.status, self.info.status.value)]
 
 
 def _parent(job_id: str, state: bytes | None, meta: bytes | None) -> str | None:

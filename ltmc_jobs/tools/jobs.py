@@ -34,7 +34,7 @@ async def job_result(
 
 @question(changes=True)
 async def job_cancel(client: Client, session: Session, job_id: JobId) -> dict[str, Any]:
-    """Cancel a job that has not started. `cancelled` is true if it will never run."""
+    """Cancel a job; one that runs is stopped. `cancelled` is true if it will never run, or is being stopped."""
     return await client.cancel(session, job_id)
 
 
