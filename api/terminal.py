@@ -134,7 +134,10 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, header: 
     for column in columns:
         whole = {"job_id": 36, "status": 8, "enqueued": 8}.get(column)  # an id is there to be copied
         shown.add_column(
-            column.replace("_", " "), min_width=whole, no_wrap=column not in ("error", "name", "queues"), overflow="fold"
+            column.replace("_", " "),
+            min_width=whole,
+            no_wrap=column not in ("error", "name", "queues"),
+            overflow="fold",
         )
     for row in rows:
         shown.add_row(*(Text(_cut("" if row.get(name) is None else str(row[name]), 200)) for name in columns))
