@@ -149,6 +149,11 @@ def kind(name: str) -> JobKind:
         raise UnknownMethod(f"no tool or job kind is called {name!r}", name=name) from None
 
 
+def kinds_at(path: str) -> list[JobKind]:
+    """The declared job kinds that run the function of this dotted path."""
+    return [kind for kind in _kinds.values() if kind.path == path]
+
+
 def find(name: str) -> Tool | Question:
     """What callers may call by this name."""
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rq import Retry
@@ -43,16 +44,18 @@ def declared_kind(func: Function) -> JobKind:
     if isinstance(func, JobKind):
         return func
     path = func if isinstance(func, str) else f"{func.__module__}.{func.__qualname__}"
-    try:
-        kind = registry.kind(path.rpartition(".")[2])
-    except UnknownMethod:
-        kind = None
-    if kind is None or ("." in path and kind.path != path):
+    if "." not in path:
+        with suppress(UnknownMethod):
+            return registry.kind(path)
+    kinds = registry.kinds_at(path)
+    if len(kinds) > 1:
+        kinds = [kind for kind in kinds if kind.name == path.rpartition(".")[2]]
+    if len(kinds) != 1:
         raise UnknownMethod(
-            f"{path} is neither a tool nor a job kind: declare it with @tool, or as a JobKind of that path, in a "
-            "module that the workers import, and schedule it by its name"
+            f"{path} names no tool and no job kind: declare it with @tool, or as a JobKind of that path, in a module "
+            "that the workers import; where several have that path, give the name"
         )
-    return kind
+    return kinds[0]
 
 
 def named_arguments(kind: JobKind, func: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
