@@ -14,6 +14,8 @@ import argparse
 import dataclasses
 import json
 import os
+import signal
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -116,6 +118,7 @@ def main() -> None:
         "--data", type=Path, help="on which disk the server keeps its data; else where temporary files are"
     )
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server or worker is left behind
     rows = run(given)
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1) + "\n")
