@@ -12,7 +12,7 @@ from ltmc_jobs import keys
 from ltmc_jobs.errors import Conflict, InvalidArguments, NotFound
 from ltmc_jobs.queues.scripts import script
 
-CANCEL, RETRY, CONTROL = script("cancel", "limits"), script("retry"), script("control")
+CANCEL, RETRY, CONTROL = script("cancel", "limits"), script("retry"), script("control", "limits")
 CANCELED_SECONDS = 86_400
 KEY = keys.key(keys.INSTALLATION, "control")
 
