@@ -32,6 +32,7 @@ class Killer:
     queues: Sequence[str]
     seed: int = 1
     parent_share: float = 0.1
+    pause_seconds: float = 0.2
     moments: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,7 +53,7 @@ class Killer:
         """So many kills, at random moments."""
         for _ in range(times):
             self.feed()
-            time.sleep(self.moments.uniform(0.05, 0.35))
+            time.sleep(self.pause_seconds * self.moments.uniform(0.2, 1.8))
             if self.moments.random() < self.parent_share:
                 (parent,) = self.host.processes
                 self.host.kill(parent.pid)
