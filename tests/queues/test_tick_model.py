@@ -63,6 +63,7 @@ class TickModel(RuleBasedStateMachine):
 
     connection: redis.Redis
     keyring: Keyring
+    ear: redis.client.PubSub
 
     @initialize()
     def begin(self) -> None:
@@ -82,13 +83,12 @@ class TickModel(RuleBasedStateMachine):
         self.told: Counter[str] = Counter()
         self.heard: Counter[str] = Counter()
         self.sent: tuple[list[list[Any]], list[int]] | None = None
-        self.ear = self.connection.pubsub(ignore_subscribe_messages=True)
-        self.ear.subscribe(CHANNEL)
+        self.hear()
+        self.heard.clear()  # of the example before
 
     def teardown(self) -> None:
-        if hasattr(self, "ear"):
+        if hasattr(self, "jobs"):
             self.drain()
-            self.ear.close()
 
     # What the model does
 
@@ -384,9 +384,12 @@ class TickModel(RuleBasedStateMachine):
             assert int(shown.get("successful_job_count", 0)) == self.done[worker]
             assert int(shown.get("failed_job_count", 0)) == self.failed[worker]
         self.nobody_sleeps_beside_work(picture)
+        self.hear()
+        assert +self.heard == +self.told
+
+    def hear(self) -> None:
         while (message := self.ear.get_message(timeout=0)) is not None:
             self.heard[message["data"].decode().split("\n")[0]] += 1
-        assert +self.heard == +self.told
 
     def nobody_sleeps_beside_work(self, picture: Picture) -> None:
         """Who has room is woken when work comes: it is on the list of each of its queues, or has been called."""
@@ -430,14 +433,13 @@ def _run(claim: Claim, ending: Ending, delay: float) -> Run:
 def _try(redis_url: str, settings_: Settings, examples: int, steps: int) -> None:
     settings_.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     Keyring.make(settings_)
-    with redis.Redis.from_url(redis_url) as connection:
-
-        class Machine(TickModel):
-            pass
-
-        Machine.connection, Machine.keyring = connection, Keyring.load(settings_)
+    with redis.Redis.from_url(redis_url) as connection, connection.pubsub(ignore_subscribe_messages=True) as ear:
+        ear.subscribe(CHANNEL)
+        ear.get_message(timeout=5)
+        parts = {"connection": connection, "keyring": Keyring.load(settings_), "ear": ear}
+        machine = type("Machine", (TickModel,), parts)
         run_state_machine_as_test(
-            Machine,
+            machine,
             settings=options(
                 max_examples=examples,
                 stateful_step_count=steps,
