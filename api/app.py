@@ -24,6 +24,8 @@ from ltmc_jobs import __version__
 from ltmc_jobs.client import Client
 from ltmc_jobs.errors import Disabled, InvalidArguments, InvalidCall, LtmcError, NotFound
 from ltmc_jobs.metrics import Metrics
+from ltmc_jobs.private_files import make_private
+from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.queues.queue import reached
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
@@ -39,12 +41,10 @@ def create_app(settings: Settings) -> FastAPI:
     if shared:
         with contextlib.suppress(redis.RedisError):  # the front end starts without it, and says so
             shared.installation.check_keys(shared.keys)
-    client = Client(shared) if shared else None
+    client = Client(shared or _apart(settings))
     looking = health.Health(settings)
 
     def client_of() -> Client:
-        if client is None:
-            raise Disabled(NO_REDIS)
         return client
 
     mcp = mcp_server.mount(client_of, settings)
@@ -78,6 +78,13 @@ def create_app(settings: Settings) -> FastAPI:
     if shared:
         app.add_middleware(Counted, metrics=shared.metrics)
     return app
+
+
+def _apart(settings: Settings) -> Shared:
+    """Without Redis, this process is the only one: it makes the key that it signs with."""
+    make_private(settings.home)
+    Keyring.make(settings)
+    return Shared.open_apart(settings)
 
 
 def _status(settings: Settings, shared: Shared | None, looking: health.Health) -> APIRouter:

@@ -54,7 +54,9 @@ class Settings(_Home):
 
     # Redis
     redis_enabled: bool = Field(
-        True, validation_alias="REDIS_ENABLED", description="false: no connection at all; tools answer `disabled`"
+        True,
+        validation_alias="REDIS_ENABLED",
+        description="false: no connection at all; calls that need none are served locally, others answer `disabled`",
     )
     redis_url: SecretStr | None = Field(
         None,
@@ -129,7 +131,7 @@ class Settings(_Home):
     use_queue: bool = Field(
         True,
         validation_alias=_named("LTMC_USE_QUEUE", "LETTA_USE_REDIS_QUEUE"),
-        description="false: refuse calls that need the queue",
+        description="false: serve calls locally, one after the other; refuse those that need Redis",
     )
 
     # Memory

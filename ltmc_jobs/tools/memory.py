@@ -76,7 +76,7 @@ class RetrievedMemory:
 
 @tool(
     queue=Queue.DEFAULT,
-    tiers=(Tier.SQLITE, Tier.REDIS, Tier.FAISS, Tier.NEO4J),
+    tiers=(Tier.SQLITE, Tier.FAISS, Tier.NEO4J),
     changes=("memory",),
     follows=("searchable", "linked"),
 )
@@ -95,7 +95,7 @@ def store_memory(
 
 @tool(
     queue=Queue.DEFAULT,
-    tiers=(Tier.SQLITE, Tier.REDIS, Tier.FAISS, Tier.NEO4J),
+    tiers=(Tier.SQLITE, Tier.FAISS, Tier.NEO4J),
     cache=Cache(topics=("memory",)),
     result_ttl_seconds=300,  # long, asked for often, and as good when asked for again
 )

@@ -54,7 +54,7 @@ def test_t15_the_tools_are_counted(web: httpx.Client) -> None:
 def test_the_tools_say_which_tiers_they_need(web: httpx.Client) -> None:
     """M08: so that it is known which suffer when one is away."""
     tiers = {tool["name"]: tool["tiers"] for tool in web.get("/tools").json()["tools"]}
-    assert tiers["store_memory"] == ["sqlite", "redis", "faiss", "neo4j"]
+    assert tiers["store_memory"] == ["sqlite", "faiss", "neo4j"]
     assert tiers["job_status"] == []
 
 
