@@ -58,7 +58,7 @@ def work(settings: Settings, pool: Pool) -> None:
     runner = Runner(services)
     courier = Courier(
         shared.redis,
-        Claims(shared.redis, name, queues, facts(pool, queues)),
+        Claims(shared.redis, name, queues, facts(pool, queues, shared.redis)),
         journal,
         shared.keys,
         runner.refuse,
@@ -98,13 +98,16 @@ def allowed(queues: Iterable[Queue], owns_stores: bool) -> list[Queue]:
     return [queue for queue in queues if owns_stores or queue in STORELESS_QUEUES]
 
 
-def facts(pool: Pool, queues: Iterable[Queue]) -> dict[str, str]:
+def facts(pool: Pool, queues: Iterable[Queue], connection: redis.Redis) -> dict[str, str]:
     """What RQ's tools show of a worker, and the fleet's view."""
+    address = ""
+    with suppress(redis.RedisError):
+        address = str(connection.client_info()["addr"]).rpartition(":")[0]
     return {
         "queues": ",".join(queues),
         "pid": str(os.getpid()),
         "hostname": platform.node(),
-        "ip_address": "",
+        "ip_address": address,
         "version": version("rq"),
         "python_version": sys.version,
         "ltmc_version": __version__,

@@ -33,7 +33,8 @@ local function file_away(id, job, registry, ttl)
     if job.parents then call('EXPIRE', 'rq:job::' .. id .. ':dependencies', ttl) end
   end
   if free_dependents(id) > 0 and ttl > 0 then call('EXPIRE', JOB .. id .. ':dependents', ttl) end
-  call('ZADD', registry .. job.origin, ttl > 0 and score(NOW + ttl) or '-1', id)
+  local for_ever = registry == 'rq:finished:' and '+inf' or '-1'  -- RQ has both
+  call('ZADD', registry .. job.origin, ttl > 0 and score(NOW + ttl) or for_ever, id)
 end
 
 local function forget(id)
@@ -94,8 +95,10 @@ local function job_of(id)
     'dependency_ids', 'retry_intervals', 'number_of_retries', 'ltmc_attempts', 'ltmc_crashes')
   local read, intervals = false, nil
   if f[8] then read, intervals = pcall(cjson.decode, f[8]) end
+  local failure_ttl = whole(f[3], 31536000)
+  if failure_ttl == 0 then failure_ttl = 1 end  -- who waits for it is to hear why
   return {
-    origin = f[1], result_ttl = whole(f[2], 500), failure_ttl = whole(f[3], 31536000),
+    origin = f[1], result_ttl = whole(f[2], 500), failure_ttl = failure_ttl,
     retries_left = f[4], waiters = f[5], cancelled = f[6], parents = f[7],
     retried = whole(f[9], 0), attempts = whole(f[10], 1), crashes = whole(f[11], 0),
     intervals = read and type(intervals) == 'table' and #intervals > 0 and intervals or nil,
