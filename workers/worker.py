@@ -102,7 +102,7 @@ def facts(pool: Pool, queues: Iterable[Queue], connection: redis.Redis) -> dict[
     """What RQ's tools show of a worker, and the fleet's view."""
     address = ""
     with suppress(redis.RedisError):
-        address = str(connection.client_info()["addr"]).rpartition(":")[0]
+        address = str(connection.client_info()["addr"])  # with its port, as RQ has it
     return {
         "queues": ",".join(queues),
         "pid": str(os.getpid()),
