@@ -22,12 +22,14 @@ from ltmc_jobs.queues.claims import RENEW_SECONDS, Claim, Claims, Run
 from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.queues.wake import WakeCall
 from workers.execution import Execution, opened
+from workers.executors.contract import NO_ROOM
 from workers.journal import Journal
 from workers.staff import Staff
 from workers.tally import Tally
 
 FLUSH_SECONDS = 0.001
 FLUSH_RUNS = 64
+AT_ONCE = 256  # ends and claims of a tick: Redis serves nobody else meanwhile
 LOOK_SECONDS = 0.05  # how often what waits behind something, or was told to stop, is looked at
 AWAY_SECONDS = (0.05, 1.0)  # first and longest pause while Redis is away
 STARVED_LOOK_SECONDS = 1.0
@@ -217,7 +219,7 @@ class Courier(threading.Thread):
     def _tick(self, now: float) -> None:
         if self._unsent is None:
             self._unsent = self._collect()
-        room = self._staff.room() if self._accepts else (0, 0)
+        room = self._staff.room().capped(AT_ONCE) if self._accepts else NO_ROOM
         look = any(room) and now - self._looked_for_starved > STARVED_LOOK_SECONDS
         ticked = self._claims.tick(self._unsent, *room, look_for_starved=look)
         self._looked_for_starved = now if look else self._looked_for_starved
@@ -228,14 +230,14 @@ class Courier(threading.Thread):
             log.warning("ended too late; the job had been given to another", jobs=ticked.refused)
         self._unsent = None
         # Full: it asks again when a job ends. Not full: the queues were empty, and it will be woken.
-        self._hungry = False
+        self._hungry = len(ticked.claims) >= AT_ONCE
         self._journal.settle([one.claim.member for one in self._staff.running()], [run for _, run in list(self._ended)])
         if self._accepts:  # else they are those of a tick sent before: they go back with the strays, or as it leaves
             self._dispatch(ticked.claims)
 
     def _collect(self) -> list[Run]:
-        runs = []
-        while self._ended:
+        runs: list[Run] = []
+        while self._ended and len(runs) < AT_ONCE:
             execution, run = self._ended.popleft()
             self.held.pop(execution.claim.member, None)
             self.tally.send(execution, run)

@@ -225,7 +225,7 @@ def test_a_job_that_runs(sides: list[Side], tmp_path: Path) -> None:
         assert execution.job_id == job.id
         assert execution.last_heartbeat >= execution.created_at
         assert side.connection.zcard(f"rq:executions:{job.id}") == 1
-        assert side.connection.ttl(execution.key) > 0
+        assert side.connection.ttl(execution.key) > 0 or side.ours  # ours goes with the hold on the job
         (worker,) = Worker.all(connection=side.connection)
         assert worker.name == job.worker_name
         assert worker.get_current_job_id() == job.id

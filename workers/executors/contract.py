@@ -25,6 +25,13 @@ class Room(NamedTuple):
     free: int
     prefetch: int
 
+    def capped(self, most: int) -> Room:
+        """Not more than so many at once."""
+        return Room(min(self.free, most), min(self.prefetch, most))
+
+
+NO_ROOM = Room(0, 0)
+
 
 class Executor(ABC):
     """Slots, and a backlog of executions that have not begun. Subclasses run them."""
@@ -59,7 +66,8 @@ class Executor(ABC):
         """What it can take now."""
         waiting, running = len(self.backlog), len(self.running)
         free = max(0, self.slots - running - waiting)
-        if self._mean_seconds >= LONG_SECONDS or self.holds_up():
+        # Among many slots one soon becomes free, however long each job takes.
+        if self._mean_seconds / self.slots >= LONG_SECONDS or self.holds_up():
             return Room(free, 0)
         ready = min(MOST_PREFETCHED, int(self.slots * PREFETCHED_SECONDS / self._mean_seconds))
         return Room(free, max(0, ready - waiting))
@@ -68,7 +76,7 @@ class Executor(ABC):
         """Whether what waits here waits behind something long."""
         if len(self.running) < self.slots:
             return False
-        since = time.monotonic() - LONG_SECONDS
+        since = time.monotonic() - max(LONG_SECONDS, 2 * self._mean_seconds if self.slots > 1 else 0.0)
         return all(execution.begun is not None and execution.begun < since for execution in list(self.running.values()))
 
     def give_back(self) -> list[Execution]:

@@ -22,8 +22,23 @@ local function keep_result(id, kind, worker, run, payload, ttl)
   local key, entry = RESULTS .. id, {'type', TYPE[kind], 'worker_name', worker, 'execution_id', run.execution,
     'execution_started_at', run.started, 'execution_ended_at', run.ended}
   if payload ~= '' then entry[11], entry[12] = name, payload end
-  call('XADD', key, 'MAXLEN', 10, '*', unpack(entry))
+  if run.attempts > 1 then call('XADD', key, 'MAXLEN', 10, '*', unpack(entry)) else call('XADD', key, '*', unpack(entry)) end
   if ttl > 0 then call('EXPIRE', key, ttl) else call('PERSIST', key) end
+end
+
+-- A batch writes each registry once.
+local additions = {}
+
+local function add_later(key, at, id)
+  local entries = additions[key] or {}
+  additions[key] = entries
+  local n = #entries
+  entries[n + 1], entries[n + 2] = at, id
+end
+
+local function add_now()
+  for key, entries in pairs(additions) do call('ZADD', key, unpack(entries)) end
+  additions = {}
 end
 
 -- Into a registry of what has ended, for as long as it is kept; RQ's -1 means for ever.
@@ -81,15 +96,6 @@ local function retry(id, job, worker, run)
   if run.delay > 0 then postpone(job.origin, id, NOW + run.delay) else push(job.origin, id) end
 end
 
--- Let go of a job that one worker holds; false when it no longer holds it.
-local function let_go(worker, id, execution, queue)
-  local member = id .. ':' .. execution
-  call('SREM', HELD .. worker, member)
-  if call('ZREM', WIP .. queue, member) == 0 then return false end
-  call('DEL', 'rq:execution:' .. member, 'rq:executions:' .. id)
-  return true
-end
-
 local function job_of(id)
   local f = call('HMGET', JOB .. id, 'origin', 'result_ttl', 'failure_ttl', 'retries_left', 'ltmc_waiters', 'ltmc_cancel',
     'dependency_ids', 'retry_intervals', 'number_of_retries', 'ltmc_attempts', 'ltmc_crashes')
@@ -105,28 +111,46 @@ local function job_of(id)
   }
 end
 
--- What a run took of its function's limit, and what nobody else would clear away of a job that was deleted under it.
-local function release(worker, id, job, run, control)
-  local member = id .. ':' .. run.execution
-  for field in pairs(control or {}) do
+-- What a run took of its function's limit.
+local function release(member, control)
+  for field in pairs(control) do
     local func = string.match(field, '^limit:func:(.*)')
     if func then leave_function(func, member) end
   end
-  if job.origin then return end
+end
+
+-- What nobody else would clear away of a job that was deleted under its worker.
+local function clear_deleted(worker, id, member)
   call('SREM', HELD .. worker, member)
   call('DEL', 'rq:execution:' .. member, 'rq:executions:' .. id)
   for _, name in ipairs(call('SMEMBERS', NAMES_OF_QUEUES)) do call('ZREM', WIP .. string.sub(name, #QUEUE + 1), member) end
+end
+
+-- Let go of jobs; `runs` of one queue. Those that the worker no longer holds are marked as lost.
+local function let_go(worker, queue, runs)
+  local members, gone = {}, {}
+  for i, run in ipairs(runs) do
+    members[i] = run.member
+    gone[2 * i - 1], gone[2 * i] = 'rq:execution:' .. run.member, 'rq:executions:' .. run.id
+  end
+  local scores = call('ZMSCORE', WIP .. queue, unpack(members))
+  for i, run in ipairs(runs) do run.lost = not scores[i] end
+  call('SREM', HELD .. worker, unpack(members))
+  if call('ZREM', WIP .. queue, unpack(members)) == #members then call('DEL', unpack(gone))
+  else
+    for i, run in ipairs(runs) do
+      if not run.lost then call('DEL', gone[2 * i - 1], gone[2 * i]) end
+    end
+  end
 end
 
 -- The ends of a run: done, failed (with retries: again later), final (never again, but for a job with intervals of its
 -- own), refused (never begun, and never will be), stopped, back (not begun: to the front, and no attempt), again (begun
 -- and interrupted: to the front), suspect (it may have killed the process that it shared: next time in one of its own),
 -- crashed (its own process died).
-local function complete(worker, id, run, control, crash_limit)
-  local job = job_of(id)
-  release(worker, id, job, run, control)
-  if not job.origin or not let_go(worker, id, run.execution, job.origin) then return false end
-  local outcome = run.outcome
+local function close(worker, run, crash_limit)
+  local id, job, outcome = run.id, run.job, run.outcome
+  run.attempts = job.attempts
   if outcome == 'done' then finish(id, job, worker, run)
   elseif outcome == 'refused' then
     call('HSET', JOB .. id, 'ltmc_attempts', job.attempts - 1)
@@ -151,5 +175,27 @@ local function complete(worker, id, run, control, crash_limit)
     if outcome == 'back' then call('HSET', JOB .. id, 'ltmc_attempts', job.attempts - 1) end
     push(job.origin, id, true)
   end
-  return true
+end
+
+-- End runs: {id, execution, outcome, payload, error, delay, started, ended, started_text, ended_text} each; those that
+-- the worker no longer held have `lost` set, and change nothing.
+local function complete(worker, runs, control, crash_limit)
+  local by_queue = {}
+  for _, run in ipairs(runs) do
+    run.member, run.job = run.id .. ':' .. run.execution, job_of(run.id)
+    if control then release(run.member, control) end
+    local queue = run.job.origin
+    if queue then
+      by_queue[queue] = by_queue[queue] or {}
+      table.insert(by_queue[queue], run)
+    else
+      run.lost = true
+      clear_deleted(worker, run.id, run.member)
+    end
+  end
+  for queue, those in pairs(by_queue) do let_go(worker, queue, those) end
+  for _, run in ipairs(runs) do
+    if not run.lost then close(worker, run, crash_limit) end
+  end
+  add_now()
 end

@@ -38,6 +38,8 @@ end
 
 local function score(seconds) return string.format('%.6f', seconds) end
 
+local NOW_SCORE = score(NOW)
+
 -- Wake at most so many workers that wait for work of this queue; a paused queue is left alone.
 local function wake(queue, wanted)
   if call('HEXISTS', CONTROL, 'pause:' .. queue) == 1 then return end

@@ -24,16 +24,21 @@ local refused, done, failed, worked = {}, 0, 0, 0
 if again then
   if kept[2] and kept[2] ~= '' then refused = cjson.decode(kept[2]) end
 else
+  local runs = {}
   for i = runs_at, #ARGV, 10 do
-    local run = {
-      execution = ARGV[i + 1], outcome = ARGV[i + 2], payload = ARGV[i + 3], error = ARGV[i + 4],
+    runs[#runs + 1] = {
+      id = ARGV[i], execution = ARGV[i + 1], outcome = ARGV[i + 2], payload = ARGV[i + 3], error = ARGV[i + 4],
       delay = tonumber(ARGV[i + 5]), started = ARGV[i + 6], ended = ARGV[i + 7],
       started_text = ARGV[i + 8], ended_text = ARGV[i + 9],
     }
-    if complete(worker, ARGV[i], run, control, crash_limit) then
+  end
+  complete(worker, runs, control, crash_limit)
+  for _, run in ipairs(runs) do
+    if run.lost then refused[#refused + 1] = run.member
+    else
       if run.outcome == 'done' then done = done + 1 elseif run.outcome ~= 'back' then failed = failed + 1 end
       worked = worked + tonumber(run.ended) - tonumber(run.started)
-    else refused[#refused + 1] = ARGV[i] .. ':' .. ARGV[i + 1] end
+    end
   end
 end
 
@@ -73,12 +78,12 @@ local function start(queue, id, f)
   call('HSET', JOB .. id, 'status', 'started', 'started_at', NOW_TEXT, 'last_heartbeat', NOW_TEXT,
     'worker_name', worker, 'ltmc_attempts', attempts)
   call('PERSIST', JOB .. id)
-  call('ZADD', WIP .. queue, score(NOW + life), member)
-  call('HSET', 'rq:execution:' .. member, 'id', execution, 'created_at', score(NOW), 'last_heartbeat', score(NOW),
+  local ends = score(NOW + life)
+  add_later(WIP .. queue, ends, member)
+  -- Both go with the hold on the job, so that they need no life of their own.
+  call('HSET', 'rq:execution:' .. member, 'id', execution, 'created_at', NOW_SCORE, 'last_heartbeat', NOW_SCORE,
     'worker_name', worker)
-  call('EXPIRE', 'rq:execution:' .. member, life)
-  call('ZADD', 'rq:executions:' .. id, score(NOW + life), execution)
-  call('EXPIRE', 'rq:executions:' .. id, life)
+  call('ZADD', 'rq:executions:' .. id, ends, execution)
   members[#members + 1] = member
   answer(id, execution, queue, f)
   return true
@@ -118,6 +123,7 @@ local function claim(queue, wanted)
       end
     end
   end
+  add_now()
   if set_aside >= MOST_SET_ASIDE then soonest = NOW end  -- there may be more behind them
   if limit and got < wanted then untake_rate('queue:' .. queue, limit, wanted - got) end
   return got
