@@ -44,11 +44,11 @@ class Host:
         self.processes.append(process)
         return process
 
-    def kill(self, pid: int) -> None:
-        """kill -9, and note when."""
+    def kill(self, pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+        """kill -9, or another end, and note when."""
         self.deaths.append((pid, time.clock_gettime(time.CLOCK_MONOTONIC)))
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
 
     def kill_all(self) -> None:
         """The machine loses its power."""

@@ -85,7 +85,7 @@ def _outlive(host: Host, load: Load, mortal: MortalServer, pauses: list[float]) 
 def test_a_killed_server_loses_nothing_that_it_acknowledged(
     make_host: MakeHost, load: Load, mortal: MortalServer
 ) -> None:
-    _outlive(make_host(), load, mortal, [0.3, 5.0, 0.3])
+    _outlive(make_host(), load, mortal, [0.3, 4.0])
 
 
 @pytest.mark.slow

@@ -20,18 +20,17 @@ def test_due_jobs_run_though_the_leader_dies(make_host: MakeHost, load: Load) ->
     for place in range(3):
         host.start("default", pool=f"p{place}")
     wait_until(lambda: len(host.workers(load.shared.redis)) == 3 and _leader(load), 20)
-    for _ in range(2):
-        leader = _leader(load)
-        load.add(20, seconds=0.01, delay_seconds=0.5)
-        host.kill(leader)
-        due = time.monotonic() + 0.5
-        load.wait(20)
-        late = time.monotonic() - due
-        print(f"a killed leader's due jobs ran {late:.1f} s late")  # noqa: T201
-        assert late < TAKEOVER_SECONDS
-        assert _leader(load) != leader
+    leader = _leader(load)
+    load.add(20, seconds=0.01, delay_seconds=0.5)
+    host.kill(leader)
+    due = time.monotonic() + 0.5
+    load.wait(20)
+    late = time.monotonic() - due
+    print(f"a killed leader's due jobs ran {late:.1f} s late")  # noqa: T201
+    assert late < TAKEOVER_SECONDS
+    assert _leader(load) != leader
     host.processes = [process for process in host.processes if process.poll() is None]
-    assert host.stop() == [0]
+    assert host.stop() == [0, 0]
     load.check()
     assert set(load.effects.counts("B").values()) == {1}
 
