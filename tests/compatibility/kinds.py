@@ -54,6 +54,10 @@ def be_unfit(services: Services) -> object:
     return {1, 2}
 
 
+def be_brief(services: Services, file: str) -> str:
+    return plain.wait_for(file)
+
+
 def _kind(name: str, **options: Any) -> JobKind:
     known: dict[str, Any] = {"queue": Queue.DEFAULT, "retries": 0} | options
     return JobKind(name=f"compat_{name}", path=f"{__name__}.{name}", **known)
@@ -63,3 +67,4 @@ ADD, NOTHING, RECORD, FAIL, WAIT_FOR = (_kind(name) for name in ("add", "nothing
 TELL, TURN_AWAY, BE_UNFIT = (_kind(name) for name in ("tell", "turn_away", "be_unfit"))
 BREAK_OFF = _kind("break_off", retries=2, retry_seconds=0.1)
 INDEX = _kind("nothing_indexed", queue=Queue.VECTORS)
+BRIEF = _kind("be_brief", timeout_seconds=1)
