@@ -20,6 +20,7 @@ ELSEWHERE = {
     "demo": "api.demonstration:demo",
     "doctor": "api.doctor:doctor",
     "drain": "api.fleet:drain",
+    "errors": "api.errors_table:errors",
     "fleet": "api.fleet:fleet",
     "ingest": "api.ingest_command:ingest",
     "jobs": "api.job_commands:jobs",
