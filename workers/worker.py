@@ -74,6 +74,8 @@ def work(settings: Settings, pool: Pool) -> None:
     staff.inline.run()
     courier.join()
     services.close()
+    if staff.is_spent:
+        raise SystemExit(SPENT)
     if courier.error is not None:
         raise SystemExit(1)
 

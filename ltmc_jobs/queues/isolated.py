@@ -62,10 +62,12 @@ class IsolatedProcess:
         attempt: int,
         timeout_seconds: float,
         tell: Callable[[dict[str, Any]], None] = lambda _told: None,
+        begin: Callable[[], None] = lambda: None,
     ) -> Any:
         """The result of the call in a signed envelope; raises the function's own error, its trace as a note.
 
-        `tell` is given `{"progress": {...}}` and `{"log": line}` while it runs. JobTimeout when the time was over,
+        `begin` is called when the child has begun, which counts from then on; `tell` is given `{"progress": {...}}` and
+        `{"log": line}` while it runs. JobTimeout when the time was over,
         JobCancelled after `cancel`, ChildDied when the child died by itself; after these three it is replaced.
         """
         request = encode(
@@ -75,7 +77,7 @@ class IsolatedProcess:
             with self._changing:
                 self._is_running, self._is_cancelled = True, False
             try:
-                return self._answer(request, timeout_seconds, tell)
+                return self._answer(request, timeout_seconds, tell, begin)
             finally:
                 with self._changing:
                     self._is_running = False
@@ -97,9 +99,16 @@ class IsolatedProcess:
                 self._child.close()
                 self._child = None
 
-    def _answer(self, request: bytes, timeout_seconds: float, tell: Callable[[dict[str, Any]], None]) -> Any:
+    def _answer(
+        self,
+        request: bytes,
+        timeout_seconds: float,
+        tell: Callable[[dict[str, Any]], None],
+        begin: Callable[[], None],
+    ) -> Any:
         child, until = self._begun(request, timeout_seconds)
         try:
+            begin()
             while "ok" not in (message := child.receive(until)) and "error" not in message:
                 tell(message)
         except TimeoutError:

@@ -60,14 +60,24 @@ class ProcessExecutor(Executor):
             self.end(execution, self._run(execution, child))
 
     def _run(self, execution: Execution, child: IsolatedProcess) -> Run:
-        self.begin(execution)
         claim = execution.claim
+        self.running[claim.member] = execution
+        self._journal.begin(claim.member)
         self._at_work[claim.member] = child
         try:
             envelope = json.loads(inflated(claim.data))[2][0]
             limit = float(claim.timeout_seconds) if claim.timeout_seconds > 0 else 10.0 * 365 * 86_400
-            told = child.run(envelope, claim.job_id, claim.attempt, limit, lambda words: _report(execution, words))
-            return execution.done(told)
+            # Its time begins when its child does, which may have to be started first.
+            return execution.done(
+                child.run(
+                    envelope,
+                    claim.job_id,
+                    claim.attempt,
+                    limit,
+                    lambda words: _report(execution, words),
+                    execution.begin,
+                )
+            )
         except ChildDied as error:
             return execution.crashed(
                 error, "\n".join([str(error), *error.__notes__]) if _has_notes(error) else str(error)

@@ -53,20 +53,32 @@ class ThreadExecutor(Executor):
                 execution = self.backlog.popleft()
             except IndexError:
                 continue  # given back
-            try:
-                self._run(execution, ident)
-            except Interruption:
-                continue  # it came as the job ended
+            self._run(execution, ident)
 
     def _run(self, execution: Execution, ident: int) -> None:
         self.begin(execution)
+        run: Run | None = None
+        while True:
+            try:
+                run = run or self._ended_run(execution, ident)
+                self._let_be(execution, ident)
+                break
+            except Interruption as error:  # it came as the function ended
+                run = run or execution.failed(error)
+        self.end(execution, run)
+
+    def _ended_run(self, execution: Execution, ident: int) -> Run:
         try:
             with self._lock:
                 self._threads[execution.claim.member] = ident
-            result = self._runner.run(execution.call, execution)
-            run = execution.done(result)
+            if execution.interrupted_at is not None:  # told before anybody knew where it runs
+                raise execution.reason
+            return execution.done(self._runner.run(execution.call, execution))
         except BaseException as error:  # whatever it is, it is the job's
-            run = execution.failed(error)
+            return execution.failed(error)
+
+    def _let_be(self, execution: Execution, ident: int) -> None:
+        """From here on nothing is raised in this thread for that job, not even what is on its way."""
         with self._lock:
             self._threads.pop(execution.claim.member, None)
-        self.end(execution, run)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), None)
