@@ -14,7 +14,7 @@ INTRODUCTION = """\
 
 What a call, or the job behind it, may fail with. REST answers with the status and `{"success": false, "error": {…}}`;
 JSON-RPC with its code and, in `data`, the rest; MCP with a result whose `isError` is true and whose `structuredContent`
-holds `error`. Each has `code`, `message`, `retry`, at times `details`, and the `id` under which the logs have the story.
+holds `error`. Each has `code`, `message`, `retry`, at times `details`, and the `id` under which the logs have it.
 
 `retry`: the same call may succeed later. A job that fails so runs again by itself, as often as its kind allows, after
 a pause that doubles. A class stands under the one that it is a kind of: who catches that one catches it too.

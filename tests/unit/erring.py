@@ -1,4 +1,4 @@
-"""A front end and a worker with two tools more, which fail as they are told: `python -m tests.unit.erring api|worker`."""
+"""A front end and a worker with two tools that fail as they are told: `python -m tests.unit.erring api|worker`."""
 
 from __future__ import annotations
 

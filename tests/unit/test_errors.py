@@ -1,4 +1,4 @@
-"""Y03: one table of errors; each class, raised in a job or in the front end, reaches every protocol as the table says."""
+"""Y03: one table of errors; each class, raised in a job or the front end, reaches every protocol as the table says."""
 
 from __future__ import annotations
 
