@@ -54,9 +54,7 @@ class Settings(_Home):
 
     # Redis
     redis_enabled: bool = Field(
-        True,
-        validation_alias="REDIS_ENABLED",
-        description="false: no connection at all; calls that need none are served locally, others answer `disabled`",
+        True, validation_alias="REDIS_ENABLED", description="false: no connection; calls that need it answer `disabled`"
     )
     redis_url: SecretStr | None = Field(
         None,
