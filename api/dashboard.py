@@ -19,9 +19,10 @@ from rq.serializers import DefaultSerializer, JSONSerializer
 from rq_dashboard import blueprint, web
 
 from api import tickets
+from api.dashboard_buttons import replace_buttons
 from api.dashboard_socket import dashboard_socket
 from ltmc_jobs import logs
-from ltmc_jobs.errors import LtmcError
+from ltmc_jobs.errors import Conflict, LtmcError, NotFound
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared, checked_address
 
@@ -45,10 +46,11 @@ def create_app(shared: Shared) -> Flask:
         kind.dumps, kind.loads = staticmethod(JSONSerializer.dumps), staticmethod(shown)  # type: ignore[method-assign]
     web.setup_rq_connection(app)
     app.register_blueprint(blueprint, url_prefix="/rq")
+    replace_buttons(app, blueprint.name, shared)
     app.before_request(lambda: guard(shared))
     app.after_request(plain)
     app.add_url_rule("/rq/open", "open", lambda: open_with_ticket(shared))
-    for error in (NoSuchJobError, InvalidJobOperation):
+    for error in (NoSuchJobError, InvalidJobOperation, NotFound, Conflict):
         app.register_error_handler(error, lambda _error: Response(ABSENT, 404, mimetype="text/plain"))
     return app
 

@@ -24,6 +24,11 @@ from ltmc_jobs.settings import Settings
 
 VERSION = 1
 KEY_FILE = "signing.key"
+SIGNATURE = b',"signature":"'  # where `seal` puts it: last
+UNSIGNED = (
+    "the job carries no signed envelope; enqueue it through this platform "
+    "(from code written for RQ: by ltmc_jobs.queues.rq_queue.Queue)"
+)
 
 
 class Keyring:
@@ -95,16 +100,29 @@ def seal(spec: JobSpec, keys: Keyring) -> str:
     """
     job_id = _text(spec.id)
     content = (
-        f'{{"args":{_encode(spec.args)},"cache_key":{_text(spec.cache_key)},"func":{_text(spec.kind.name)},"id":{job_id}'
-        f',"issued_at":{round(time.time(), 6)!r},"principal":{_principal(spec.principal)},"project":{_text(spec.project)}'
-        f',"trace_id":{_text(spec.trace_id) if spec.trace_id else job_id},"v":{VERSION}}}'
+        f'{{"args":{_encode(spec.args)},"cache_key":{_text(spec.cache_key)},"func":{_text(spec.kind.name)}'
+        f',"id":{job_id},"issued_at":{round(time.time(), 6)!r},"principal":{_principal(spec.principal)}'
+        f',"project":{_text(spec.project)},"trace_id":{_text(spec.trace_id) if spec.trace_id else job_id}'
+        f',"v":{VERSION}}}'
     )
     return f'{content[:-1]},"signature":"{keys.sign(content.encode())}"}}'
 
 
 def unseal(envelope: Any, job_id: str, keys: Keyring) -> Call:
     """The call in an envelope; EnvelopeRefused unless it is ours, for this very job, and names what is declared."""
-    content = verified(envelope, job_id, keys)
+    return _call(verified(envelope, job_id, keys), job_id)
+
+
+def unseal_text(text: bytes, job_id: str, keys: Keyring) -> Call | None:
+    """The same for an envelope as `seal` wrote it, without writing it anew to verify it; None for any other form."""
+    end = text.rfind(SIGNATURE)
+    content, signature = text[:end] + b"}", text[end + len(SIGNATURE) : -2]
+    if end < 0 or not text.endswith(b'"}') or not keys.verifies(content, signature.decode("ascii", "replace")):
+        return None
+    return _call(_checked(json.loads(content.decode()), job_id), job_id)
+
+
+def _call(content: dict[str, Any], job_id: str) -> Call:
     try:
         kind = registry.kind(content["func"])
     except UnknownMethod:
@@ -123,10 +141,14 @@ def unseal(envelope: Any, job_id: str, keys: Keyring) -> Call:
 def verified(envelope: Any, job_id: str, keys: Keyring) -> dict[str, Any]:
     """What an envelope says; EnvelopeRefused unless it is ours and for this very job."""
     if not isinstance(envelope, dict) or not isinstance(envelope.get("signature"), str):
-        raise EnvelopeRefused("the job carries no signed envelope; enqueue it through this platform")
+        raise EnvelopeRefused(UNSIGNED)
     content = {name: value for name, value in envelope.items() if name != "signature"}
     if not keys.verifies(_canonical(content), envelope["signature"]):
         raise EnvelopeRefused("the job's signature is not of this installation (or its content was changed)")
+    return _checked(content, job_id)
+
+
+def _checked(content: dict[str, Any], job_id: str) -> dict[str, Any]:
     if content.get("v") != VERSION:
         raise EnvelopeRefused(f"envelope version {content.get('v')!r} is not {VERSION}; update the older side")
     if content["id"] != job_id:
