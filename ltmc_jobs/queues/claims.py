@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -32,7 +33,7 @@ MOVED_AT_ONCE = 1000
 
 TICK = script("tick", "limits", "complete")
 BURY = script("bury", "limits", "complete")
-RENEW, REPORT, HOUSEKEEP = script("renew"), script("report"), script("housekeep")
+RENEW, REPORT, HOUSEKEEP = script("renew"), script("report"), script("housekeep", "limits")
 
 
 class Ending(StrEnum):
@@ -182,7 +183,8 @@ class Claims:
         """
         members: Any = self.connection.smembers(f"{keys.PREFIX}held:{self.worker}")
         unknown = sorted({member.decode() for member in members} - set(known))
-        return [Run(*member.rsplit(":", 1), Ending.AGAIN, started_at=at, ended_at=at) for member in unknown]
+        parted = (member.rpartition(":") for member in unknown)
+        return [Run(job, execution, Ending.AGAIN, started_at=at, ended_at=at) for job, _, execution in parted]
 
     def leave(self) -> None:
         """Take leave; what is still held goes back to its queues."""
@@ -223,4 +225,10 @@ def housekeep(connection: Redis, leader: str, *, whole: bool = True) -> tuple[in
 
 def iso(seconds: float) -> str:
     """A time as RQ writes it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1e6):06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(whole: int) -> str:
+    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -49,7 +49,7 @@ local function file_away(id, job, registry, ttl)
   end
   if free_dependents(id) > 0 and ttl > 0 then call('EXPIRE', JOB .. id .. ':dependents', ttl) end
   local for_ever = registry == 'rq:finished:' and '+inf' or '-1'  -- RQ has both
-  call('ZADD', registry .. job.origin, ttl > 0 and score(NOW + ttl) or for_ever, id)
+  add_later(registry .. job.origin, ttl > 0 and score(NOW + ttl) or for_ever, id)
 end
 
 local function forget(id)
