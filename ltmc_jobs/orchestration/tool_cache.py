@@ -43,7 +43,7 @@ class ToolCache:
         generation = "-".join((value or b"0").decode() for value in generations)
         name = keys.key(project, "cache", tool.form.name, _digest(arguments), generation)
         found = await self._async_connection.get(name)
-        return name, json.loads(found) if found else None
+        return name, _entry(found) if found else None
 
     def fill(self, tool: Tool, cache_key: str, job_id: str, result: Any) -> None:
         """Keep a result under the key that travelled with its job; the entries nearest to their end make room."""
@@ -70,6 +70,16 @@ class ToolCache:
         for topic in topics:
             pipeline.incr(keys.key(project, "topic", topic))
         pipeline.execute()
+
+
+def _entry(found: bytes | str) -> dict[str, Any] | None:
+    """An entry as `fill` wrote it; None for what is damaged, which a worker's answer then replaces."""
+    try:
+        entry = json.loads(found)
+        whole = isinstance(entry["job_id"], str) and isinstance(entry["result"], dict)
+    except (ValueError, TypeError, LookupError):
+        return None
+    return entry if whole else None
 
 
 def _digest(arguments: dict[str, Any]) -> str:
