@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from hypothesis import settings as options
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -146,7 +146,9 @@ class LimitsModel(RuleBasedStateMachine):
                 mine = [
                     claim for claims in self.held.values() for claim in claims if self.kinds[claim.job_id].name == name
                 ]
-                assert {text.decode() for text in running if isinstance(text, bytes)} == {claim.member for claim in mine}
+                assert {text.decode() for text in running if isinstance(text, bytes)} == {
+                    claim.member for claim in mine
+                }
 
     def teardown(self) -> None:
         """Under whatever limits there are, all ends."""
@@ -176,6 +178,8 @@ def try_model(redis_url: str, settings: Settings, examples: int, steps: int) -> 
             deadline=None,
             suppress_health_check=list(HealthCheck),
             database=None,
+            phases=[Phase.generate],
+            report_multiple_bugs=False,
         )
         run_state_machine_as_test(machine, settings=chosen)
         connection.flushall()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from hypothesis import settings as options
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -74,7 +74,12 @@ class TickModel(RuleBasedStateMachine):
         self.waiting: dict[str, list[str]] = {queue: [] for queue in QUEUES}
         self.due: list[str] = []
         self.paused: set[str] = set()
-        self.workers = {name: Claims(self.connection, name, queues, tag=name) for name, queues in WORKERS.items()}
+        self.workers = {
+            name: Claims(self.connection, name, queues, {"queues": ",".join(queues)}, tag=name)
+            for name, queues in WORKERS.items()
+        }
+        for worker in self.workers.values():
+            worker.renew(may_lead=False)
         self.held: dict[str, list[Claim]] = {name: [] for name in WORKERS}
         self.last: dict[str, tuple[list[Run], int, list[str], list[str]] | None] = dict.fromkeys(WORKERS)
         self.has_room: dict[str, bool] = dict.fromkeys(WORKERS, False)
@@ -446,6 +451,8 @@ def _try(redis_url: str, settings_: Settings, examples: int, steps: int) -> None
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
                 database=None,
+                phases=[Phase.generate],  # what is found is short enough to be read
+                report_multiple_bugs=False,
             ),
         )
         connection.flushall()

@@ -33,6 +33,12 @@ if ARGV[4] == '1' then
     -- Who was woken may have died.
     if not suspended and call('LLEN', name) > 0 then wake(queue, 1) end
   end
+  -- Where a turn at a function's limit was lost, with a job that was deleted, the next one has it.
+  local control = controls()
+  for field in pairs(control or {}) do
+    local func = string.match(field, '^limit:func:(.*)')
+    if func and call('SCARD', RUNNING .. func) < limit_of(control, 'func:' .. func).at_once then unpark_if_due(func) end
+  end
 else
   for _, queue in ipairs(call('ZRANGEBYSCORE', DUE, '-inf', score(NOW))) do move(queue) end
 end

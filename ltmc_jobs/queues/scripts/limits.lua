@@ -84,3 +84,11 @@ local function function_of(meta)
   local read, told = pcall(cjson.decode, meta or '')
   return read and type(told) == 'table' and type(told.name) == 'string' and told.name or nil
 end
+
+-- The same, unless another of that function is already about to be claimed.
+local function unpark_if_due(func)
+  local first = call('ZRANGE', PARKED .. func, 0, 0)[1]
+  local queue = first and call('HGET', JOB .. first, 'origin')
+  local head = queue and call('LINDEX', QUEUE .. queue, 0)
+  if first and not (head and function_of(call('HGET', JOB .. head, 'meta')) == func) then unpark(func) end
+end

@@ -170,7 +170,7 @@ elseif (free > 0 or prefetch > 0) and call('EXISTS', 'rq:suspended') == 0 then
   if #members > 0 then call('SADD', held, unpack(members)) end
 end
 
--- Sent again, it waits if it waited: who was woken meanwhile is woken once more, which costs nothing.
+-- Sent again, it waits if it waited; who was woken meanwhile is woken once more, which costs nothing.
 local idle
 if again then idle = kept[3] == '1' else idle = free > 0 end
 if idle then
@@ -179,7 +179,7 @@ elseif kept[3] == '1' then
   for _, queue in ipairs(queues) do call('SREM', IDLE .. queue, worker) end
 end
 for _, queue in ipairs(queues) do
-  if not idle and call('LLEN', QUEUE .. queue) > 0 then wake(queue, 1) end
+  if (again or not idle) and call('LLEN', QUEUE .. queue) > 0 then wake(queue, 1) end
 end
 
 local state = (#members > 0 or not idle) and 'busy' or 'idle'
