@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 import click
 
+from api import security
 from ltmc_jobs.errors import LtmcError
+
+assert security  # it declares what HTTP alone can fail with
+OURS = ("ltmc_jobs.", "api.")  # a user's tools may have more of their own
 
 INTRODUCTION = """\
 # Errors
@@ -20,7 +24,8 @@ holds `error`. Each has `code`, `message`, `retry`, at times `details`, and the 
 a pause that doubles. A class stands under the one that it is a kind of: who catches that one catches it too.
 
 - What is no JSON at all is `-32700` in JSON-RPC, as its specification has it, and `malformed_request` everywhere.
-- A method or path that HTTP itself refuses keeps its own status, 405 or 413, with the code `invalid_call`.
+- A method that a path does not have is `invalid_call` with HTTP's own status for it, 405.
+- What is refused before anybody reads which protocol it is, as by `forbidden` or `too_large`, is answered as by REST.
 - What nobody foresaw is an `error` in the front end and `job_failed` in a job; its own words stay in the logs.
 - `misconfigured` says its reason to the machine's owner; of a worker's, callers hear only that there is one.
 
@@ -46,7 +51,7 @@ def rows(error: type[LtmcError] = LtmcError, depth: int = 0) -> Iterator[Row]:
     """Every class of the platform's own, each before its kinds."""
     yield Row(depth, error)
     for kind in error.__subclasses__():
-        if kind.__module__ == LtmcError.__module__:
+        if kind.__module__.startswith(OURS):
             yield from rows(kind, depth + 1)
 
 
