@@ -191,5 +191,7 @@ def error_classes() -> dict[str, type[LtmcError]]:
 def from_dict(shown: dict[str, Any]) -> LtmcError:
     """The error that `as_dict` showed; an unknown code becomes a plain JobFailed."""
     cls = error_classes().get(str(shown.get("code")), JobFailed)
+    error = cls(str(shown.get("message", "")))
     details = shown.get("details")
-    return cls(str(shown.get("message", "")), **(details if isinstance(details, dict) else {}))
+    error.details = details if isinstance(details, dict) else {}  # whatever its names are
+    return error

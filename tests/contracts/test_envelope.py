@@ -121,6 +121,10 @@ def failure_callback(attacker: Attacker) -> str:
     return attacker.change(attacker.enqueue(attacker.ours), "failure_callback_name", "os.system")
 
 
+def stopped_callback(attacker: Attacker) -> str:
+    return attacker.change(attacker.enqueue(attacker.ours), "stopped_callback_name", "os.system")
+
+
 def webhook(attacker: Attacker) -> str:
     hook = {"url": "http://127.0.0.1:1/", "job_status": "finished"}
     return attacker.change(attacker.enqueue(attacker.ours), "webhooks", json.dumps([hook]))
@@ -177,7 +181,7 @@ def no_object(attacker: Attacker) -> str:
 
 
 ATTACKS: list[Callable[[Attacker], str]] = [
-    os_system, bare_declared, undeclared, importable, callback, failure_callback, webhook,
+    os_system, bare_declared, undeclared, importable, callback, failure_callback, stopped_callback, webhook,
     replay, changed_args, added_field, second_argument, unknown_key, unsigned, empty_signature,
     version, no_object,
 ]  # fmt: skip
