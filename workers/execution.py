@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ltmc_jobs.errors import EnvelopeRefused, JobCancelled, JobFailed, JobTimeout, LtmcError, Misconfigured
 from ltmc_jobs.queues.claims import Claim, Ending, Run, as_failure, as_result
 from ltmc_jobs.queues.envelope import UNSIGNED, Call, Keyring, unseal, unseal_text
+from ltmc_jobs.queues.isolated import Passing
 from ltmc_jobs.queues.producer import PAYLOAD_LIMIT
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ class Execution:
         if self._call is None:
             return self._run(Ending.REFUSED, text, told)
         kind = self._call.kind
-        if not (told.retry or isinstance(error, (*TRANSIENT, *kind.retry_on))):
+        passes = isinstance(error, (*TRANSIENT, *kind.retry_on)) or isinstance(error.__cause__, Passing)
+        if not (told.retry or passes):
             return self._run(Ending.FINAL, text, told)
         first = told.retry_seconds if kind.retry_seconds is None else kind.retry_seconds
         return self._run(Ending.FAILED, text, told, delay_seconds(first, self.claim.attempt))

@@ -31,6 +31,7 @@ from ltmc_jobs.queues.frames import Frames, encode
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
+from workers.execution import TRANSIENT
 from workers.runner import Runner
 
 assert ltmc_jobs.jobs
@@ -108,16 +109,22 @@ class Child:
         return self.runner.run(call, running)
 
     def _answer(self, request: dict[str, Any], running: Running) -> bytes:
+        call: Call | None = None
         try:
             call = unseal(request["envelope"], running.job_id, self.keys)
             result = self.result_of(call, running)
             return encode({"ok": result, "rss": resident_bytes()})
         except LtmcError as error:
-            return encode({"error": error.as_dict(), "trace": traceback.format_exc(), "rss": resident_bytes()})
+            return self._failure(call, error, error)
         except BaseException as error:  # SystemExit too: a job that calls it has failed, and this process goes on
             log.error("job failed", job_id=running.job_id, exc_info=error)
             told = JobFailed("the job failed; its id leads to the cause in the workers' log", id=running.job_id)
-            return encode({"error": told.as_dict(), "trace": traceback.format_exc(), "rss": resident_bytes()})
+            return self._failure(call, error, told)
+
+    def _failure(self, call: Call | None, error: BaseException, told: LtmcError) -> bytes:
+        passes = call is not None and isinstance(error, (*TRANSIENT, *call.kind.retry_on))
+        trace = "".join(traceback.format_exception(error))
+        return encode({"error": told.as_dict(), "trace": trace, "passes": passes, "rss": resident_bytes()})
 
 
 def resident_bytes() -> int:

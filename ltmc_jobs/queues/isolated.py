@@ -21,6 +21,10 @@ TRIES = 2
 GROWTH_BYTES = 1 << 30
 
 
+class Passing(Exception):
+    """The cause of an error of a child's job that is worth a retry, whatever the error itself says."""
+
+
 class IsolatedProcess:
     """One child, started when first needed, used again for the next job, replaced when it died, grew or got old."""
 
@@ -127,7 +131,7 @@ class IsolatedProcess:
         if child.is_spent(message, self._jobs_per_child, self._growth_bytes):
             self._replace(child, gently=True)
         if "error" in message:
-            raise _error_of(message)
+            raise _error_of(message) from (Passing() if message.get("passes") else None)
         return message["ok"]
 
     def _begun(self, request: bytes, timeout_seconds: float) -> tuple[ChildProcess, float]:
