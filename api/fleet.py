@@ -99,7 +99,7 @@ def _show_host(host: dict[str, Any]) -> None:
     rows = [
         {
             **process,
-            "lease": f"{process['lease_seconds']:.0f} s" if process["lease_seconds"] is not None else "none (rq)",
+            "lease": _lease(process["lease_seconds"]),
             "up": terminal.span(process["up_seconds"]) if process["up_seconds"] is not None else "",
             "done": process["successful"],
             "version": process["version"] or f"rq {process['rq_version']}",
@@ -113,3 +113,9 @@ def _show_host(host: dict[str, Any]) -> None:
     if jobs:
         shown = [{**job, "since": terminal.when(job["since"])} for job in jobs]
         out.print(terminal.table(shown, ("pid", "job_id", "name", "since", "queue", "project")))
+
+
+def _lease(seconds: float | None) -> str:
+    if seconds is None:
+        return "none (rq)"
+    return f"{seconds:.0f} s" if seconds > 0 else "ended"

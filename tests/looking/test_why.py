@@ -92,3 +92,28 @@ def test_why_tells_what_a_job_did_so_far(shared: Shared, fleet: WorkerProcesses,
     assert found["progress"]["message"] == "one of three"
     go.touch()
     shared.queue.outcome(running, WAIT).unwrap()
+
+
+def test_why_names_a_functions_limit(shared: Shared, fleet: WorkerProcesses, ltmc: Ltmc, tmp_path: Path) -> None:
+    """A job that is set aside at its function's limit, or over its rate, while others go on."""
+    fleet.start("default")
+    fleet.start("default")
+    serving(shared, 2)
+    ltmc("jobs", "limit", "--func", "report", "--at-once", 1)
+    go = tmp_path / "go"
+    first, second = put(shared, kinds.REPORT, file=str(go)), put(shared, kinds.REPORT, file=str(go))
+    wait_until(lambda: JobStatus.DEFERRED in {shared.queue.status(one).status for one in (first, second)}, WAIT)
+    parked = next(one for one in (first, second) if shared.queue.status(one).status == JobStatus.DEFERRED)
+    (reason,) = ltmc.json("why", parked)["reasons"]
+    assert reason.startswith("the function report runs at its limit of 1 at once; `ltmc jobs limit --func report`")
+    go.touch()
+    assert [shared.queue.outcome(one, WAIT).status for one in (first, second)] == [JobStatus.FINISHED] * 2
+    ltmc("jobs", "limit", "--func", "echo", "--rate", "1/40")
+    echoes = [put(shared, kinds.ECHO) for _ in range(2)]
+    wait_until(lambda: JobStatus.SCHEDULED in {shared.queue.status(one).status for one in echoes}, WAIT)
+    late = next(one for one in echoes if shared.queue.status(one).status == JobStatus.SCHEDULED)
+    rate, due = ltmc.json("why", late)["reasons"]
+    assert rate.startswith("the function echo is at its rate of 1 in 40 s; ")
+    assert "it is due at" in due
+    ltmc("jobs", "limit", "--func", "report", "--none")
+    ltmc("jobs", "limit", "--func", "echo", "--none")
