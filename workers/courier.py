@@ -63,8 +63,8 @@ class Courier(threading.Thread):
         self._errands = errands
         self._stop_seconds = stop_seconds
         self._wake = WakeCall(connection, claims.worker)
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._writer, False)
+        self._reader, self.ear = os.pipe()  # the numbers of signals may be written there
+        os.set_blocking(self.ear, False)
         self._ended: deque[tuple[Execution, Run]] = deque()
         self._words: deque[tuple[Claim, str, str]] = deque()
         self._first_ended = 0.0
@@ -77,11 +77,6 @@ class Courier(threading.Thread):
         self.stopping_at: float | None = None
         self.held: dict[str, Execution] = {}
         self.error: BaseException | None = None
-
-    @property
-    def ear(self) -> int:
-        """A descriptor to which the numbers of signals may be written."""
-        return self._writer
 
     def employ(self, staff: Staff) -> None:
         """Say who runs the jobs; before `start`."""
@@ -114,7 +109,7 @@ class Courier(threading.Thread):
     def poke(self) -> None:
         """End its sleep."""
         with contextlib.suppress(BlockingIOError):
-            os.write(self._writer, b"!")
+            os.write(self.ear, b"!")
 
     # Its own life
 
@@ -249,14 +244,12 @@ class Courier(threading.Thread):
         for claim in claims:
             try:
                 execution = Execution(claim, opened(claim, self._keys), self)
+                executions.append(execution)
             except EnvelopeRefused as error:
                 self._refuse(claim.job_id, error)
-                refused = Execution(claim, None, self)
-                self.held[claim.member] = refused
-                self.ended(refused, refused.failed(error))
-                continue
+                execution = Execution(claim, None, self)
+                self.ended(execution, execution.failed(error))
             self.held[claim.member] = execution
-            executions.append(execution)
         self._staff.submit(executions)
 
     def _send_words(self) -> None:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 CODE = sorted(path for folder in ("ltmc_jobs", "workers", "api") for path in (ROOT / folder).rglob("*.py"))
 
 # Variables that are not ours, and are read as every program reads them.
-NOT_OURS: set[str] = {"PYTHONPATH", "NO_COLOR"}
+NOT_OURS: set[str] = {"PYTHONPATH", "NO_COLOR", "TZ"}
 
 MakeSettings = Callable[..., Settings]
 

@@ -22,8 +22,8 @@ from api.finding import Patient
 from api.health import STORES, Health
 from ltmc_jobs import keys
 from ltmc_jobs.errors import Misconfigured, QueueUnavailable
-from ltmc_jobs.orchestration.heartbeats import Heartbeats
 from ltmc_jobs.queues import fitness
+from ltmc_jobs.queues.claims import Claims
 from ltmc_jobs.queues.fitness import Finding, findings, judge, require_fit
 from ltmc_jobs.registry import Queue
 from tests.conftest import MakeSettings, clean_environment, free_port, wait_until
@@ -141,7 +141,7 @@ def test_y06_memory_that_is_nearly_used_up_is_told(tmp_path: Path) -> None:
 
 def test_j25_a_cluster_is_refused(tmp_path: Path) -> None:
     """J25: Cluster is explicitly not offered, and said so before anything is written."""
-    with serving(tmp_path, **SOUND, cluster_enabled="yes") as connection:
+    with serving(tmp_path, **SOUND, cluster_enabled="yes", cluster_port=str(free_port())) as connection:
         assert named(findings(connection)) == {"cluster": "refuse"}
 
 
@@ -215,7 +215,9 @@ def test_y06_a_start_refuses_or_says_it(make_settings: MakeSettings, tmp_path: P
 @pytest.mark.parametrize("command", ["start", "workers", "scheduler"])
 def test_y06_no_command_starts_on_an_unfit_server(tmp_path: Path, command: str) -> None:
     """Y06, J25: exit code 2 and a line for each reason, no traceback, nothing written."""
-    with serving(tmp_path, maxmemory_policy="allkeys-lru", cluster_enabled="yes") as connection:
+    with serving(
+        tmp_path, maxmemory_policy="allkeys-lru", cluster_enabled="yes", cluster_port=str(free_port())
+    ) as connection:
         environment = clean_environment(tmp_path / "home", REDIS_URL=address(connection), HTTP_PORT=free_port())
         done = subprocess.run(
             [sys.executable, "-m", "workers", command],
@@ -247,7 +249,7 @@ def test_y06_health_and_doctor_show_it(
         def looked(**options: Any) -> tuple[dict[str, Any], list[str]]:
             for name, value in options.items():
                 connection.config_set(name.replace("_", "-"), value)
-            Heartbeats(connection).beat("process", list(Queue))
+            Claims(connection, "process", list(Queue), {"queues": ",".join(Queue)}).renew()
             parts = {name: {"status": "healthy"} for name in STORES}
             probe = json.dumps({"at": connection.time()[0] + 1, "components": parts})
             connection.set(keys.key(keys.INSTALLATION, "probe", "stores"), probe, ex=15)
