@@ -27,6 +27,12 @@ def every(count: int) -> Cut:
     return lambda answer: answer % count == 0
 
 
+def sometimes(share: float) -> Cut:
+    """Such a share of them, by chance."""
+    chance = random.Random(1)
+    return lambda _answer: chance.random() < share
+
+
 def bursts(length: int, pause: int) -> Cut:
     """So many one after the other, more than the client tries again by itself."""
     return lambda answer: answer % (length + pause) >= pause
@@ -98,7 +104,11 @@ def test_lost_answers_change_nothing(load: Load, make_host: MakeHost, make_setti
 @pytest.mark.chaos
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("executor", EXECUTORS)
-@pytest.mark.parametrize("cut", [every(5), every(6), every(7), bursts(5, 40), bursts(9, 90)])
+@pytest.mark.parametrize(
+    "cut",
+    [sometimes(0.1), sometimes(0.25), every(7), bursts(5, 40), bursts(9, 90)],
+    ids=["a-tenth", "a-quarter", "every-7th", "short-bursts", "long-bursts"],
+)
 def test_many_lost_answers(
     load: Load, make_host: MakeHost, make_settings: MakeSettings, cut: Cut, executor: str
 ) -> None:
