@@ -1,8 +1,7 @@
-"""Every button of rq-dashboard, and RQ's own commands, on our jobs: those of now, and those of the release before."""
+"""Every button of rq-dashboard on our jobs: those of now, and those of the release before."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,42 +10,20 @@ from typing import Any
 
 import httpx
 import pytest
-import rq
-from rq import Retry, Worker
-from rq.job import Dependency
-from rq.serializers import JSONSerializer
 
 from api import tickets
 from ltmc_jobs import keys
 from ltmc_jobs.errors import Conflict, NotFound
 from ltmc_jobs.queues.contract import JobSpec, JobStatus
-from ltmc_jobs.queues.envelope import seal
-from ltmc_jobs.queues.rq_queue import Queue
-from ltmc_jobs.registry import JobKind
-from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests.compatibility import kinds
+from tests.compatibility.jobs import WAIT, begin, gone, put, put_old, put_old_failed, reaches
 from tests.compatibility.sides import rq_command
 from tests.conftest import clean_environment, free_port, wait_until
-from tests.fleet import ROOT, WorkerProcesses, open_installation
+from tests.fleet import ROOT, WorkerProcesses
 
-WAIT = 20.0
 SAME = {"Sec-Fetch-Site": "same-origin"}
 STATES = ("queued", "finished", "failed", "deferred", "scheduled", "canceled")
-
-
-@pytest.fixture
-def shared(settings: Settings) -> Iterator[Shared]:
-    opened = open_installation(settings)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def fleet(settings: Settings, shared: Shared) -> Iterator[WorkerProcesses]:
-    processes = WorkerProcesses(settings)
-    yield processes
-    assert set(processes.stop()) <= {0}
 
 
 @pytest.fixture
@@ -69,69 +46,6 @@ def dashboard(shared: Shared) -> Iterator[httpx.Client]:
         yield client
     process.terminate()
     process.wait(20)
-
-
-def begin(fleet: WorkerProcesses) -> None:
-    fleet.start("default", module="tests.compatibility.worker")
-
-
-def put(shared: Shared, kind: JobKind, **args: Any) -> str:
-    return shared.queue.enqueue(JobSpec(kind=kind, args=args, project="default")).id
-
-
-def put_old(shared: Shared, kind: JobKind, **args: Any) -> str:
-    """As the release before this one wrote a job: through RQ, the envelope inside its deflated payload."""
-    spec = JobSpec(kind=kind, args=args, project="default")
-    old = rq.Queue(kind.queue.value, connection=shared.redis, serializer=JSONSerializer)
-    job = old.create_job(
-        kind.path,
-        args=(json.loads(seal(spec, shared.keys)),),
-        job_id=spec.id,
-        timeout=kind.timeout_seconds,
-        result_ttl=kind.result_ttl_seconds,
-        failure_ttl=kind.failure_ttl_seconds,
-        retry=Retry(max=kind.retries) if kind.retries else None,
-        description="as it was",
-        meta={"name": kind.name, "project": "default", "trace_id": spec.id},
-    )
-    old.enqueue_job(job, unique=True)
-    return spec.id
-
-
-def put_old_failed(shared: Shared, kind: JobKind, **args: Any) -> str:
-    """One that had failed there: its error stands in `meta`."""
-    job_id = put_old(shared, kind, **args)
-    shared.redis.lrem("rq:queue:default", 1, job_id)
-    meta = {"name": kind.name, "project": "default", "error": Conflict("as it was told then").as_dict()}
-    shared.redis.hset(f"rq:job:{job_id}", mapping={"status": "failed", "meta": json.dumps(meta), "ltmc_attempts": 1})
-    shared.redis.zadd("rq:failed:default", {job_id: shared.redis.time()[0] + 1000})
-    return job_id
-
-
-def reaches(shared: Shared, job_id: str, status: JobStatus, attempts: int | None = None) -> None:
-    def there() -> bool:
-        info = shared.queue.status(job_id)
-        return info.status == status and attempts in (None, info.attempts)
-
-    wait_until(there, WAIT, f"{status} {attempts}: {shared.queue.status(job_id)}")
-
-
-def gone(shared: Shared, job_id: str) -> bool:
-    """Whether nothing of a job stands anywhere but what it told; RQ leaves its id with those it depended on."""
-    places: Any = [name for name in shared.redis.keys("rq:*") if not name.startswith(b"rq:results:")]
-    places = [name for name in places if not name.endswith(b":dependents")]
-    for name in places:
-        kind: Any = shared.redis.type(name)
-        held: Any = {
-            b"list": lambda key: shared.redis.lrange(key, 0, -1),
-            b"zset": lambda key: shared.redis.zrange(key, 0, -1),
-            b"set": shared.redis.smembers,
-        }.get(kind, lambda _key: [])(name)
-        if job_id.encode() in name or any(job_id.encode() in member for member in held):
-            return False
-    return not any(
-        job_id.encode() in b"".join(shared.redis.smembers(name)) for name in shared.redis.keys("ltmc:*:held:*")
-    )
 
 
 @pytest.mark.parametrize("make", [put, put_old])
@@ -260,51 +174,6 @@ def test_a_limit_outlives_a_deleted_job(
     shared.queue.limit("func", kinds.WAIT_FOR.name, None)
 
 
-def test_rqs_commands_requeue_and_empty(shared: Shared, fleet: WorkerProcesses) -> None:
-    """J01: `rq requeue` of one and of all, `rq empty` of one queue and of all; the jobs run again."""
-    begin(fleet)
-    address = shared.settings.redis_address()
-    ids = [put(shared, kinds.TURN_AWAY), put_old(shared, kinds.TURN_AWAY)]
-    for job_id in ids:
-        reaches(shared, job_id, JobStatus.FAILED, 1)
-    assert rq_command(address, "requeue", "--serializer", "json", "--queue", "default", ids[0]).returncode == 0
-    reaches(shared, ids[0], JobStatus.FAILED, 2)
-    assert rq_command(address, "requeue", "--serializer", "json", "--queue", "default", "--all").returncode == 0
-    reaches(shared, ids[0], JobStatus.FAILED, 3)
-    reaches(shared, ids[1], JobStatus.FAILED, 2)
-    # Without the serializer RQ writes a pickle where the name and the project stood; the job itself is whole.
-    assert rq_command(address, "requeue", "--queue", "default", ids[1]).returncode == 0
-    reaches(shared, ids[1], JobStatus.FAILED, 3)
-    with pytest.raises(Conflict, match="it does not fit"):
-        shared.queue.outcome(ids[1], WAIT).unwrap()
-    assert set(fleet.stop()) <= {0}
-    fleet.processes.clear()
-    waiting = [put(shared, kinds.ADD, a=1, b=n) for n in range(3)]
-    assert "3 jobs removed" in rq_command(address, "empty", "default").stdout
-    for job_id in waiting:
-        assert gone(shared, job_id)
-    put(shared, kinds.ADD, a=1, b=1)
-    assert "1 jobs removed from default" in rq_command(address, "empty", "--all").stdout
-
-
-def test_rqs_suspend_and_resume(shared: Shared, fleet: WorkerProcesses, tmp_path: Path) -> None:
-    """J01: no job begins, those that run go on; afterwards all go on at once."""
-    begin(fleet)
-    address = shared.settings.redis_address()
-    running = put(shared, kinds.WAIT_FOR, file=str(tmp_path / "gate"))
-    reaches(shared, running, JobStatus.STARTED)
-    assert rq_command(address, "suspend").returncode == 0
-    (tmp_path / "gate").touch()
-    waiting = put(shared, kinds.RECORD, file=str(tmp_path / "log"), line="late")
-    assert shared.queue.outcome(running, WAIT).unwrap() == "seen"
-    assert shared.queue.outcome(waiting, 1.5).status == JobStatus.QUEUED
-    assert not (tmp_path / "log").exists()
-    assert rq_command(address, "resume").returncode == 0
-    assert shared.queue.outcome(waiting, 5).unwrap() == {"line": "late"}
-    assert rq_command(address, "suspend", "--duration", "1").returncode == 0
-    assert shared.queue.outcome(put(shared, kinds.ADD, a=1, b=1), WAIT).unwrap() == 2
-
-
 def test_what_rq_enqueues_unsigned_is_set_aside(
     dashboard: httpx.Client, shared: Shared, fleet: WorkerProcesses
 ) -> None:
@@ -325,20 +194,3 @@ def test_what_rq_enqueues_unsigned_is_set_aside(
         assert dashboard.get(f"/rq/0/data/job/{job_id}.json").json()["status"] == "failed"
         assert job_id in dashboard.get("/rq/0/data/jobs/default/failed/8/asc/1.json").text
         assert "EnvelopeRefused" in dashboard.get(f"/rq/0/data/job/{job_id}.json").json()["exc_info"]
-
-
-def test_rqs_cancel_and_dependents(shared: Shared, fleet: WorkerProcesses, tmp_path: Path) -> None:
-    """J11: Job.cancel as RQ has it: waiting jobs never run, and a running one's end is no longer taken."""
-    begin(fleet)
-    queue = Queue("default", connection=shared.redis, keys=shared.keys)
-    running = queue.enqueue(kinds.wait_for, str(tmp_path / "gate"))
-    reaches(shared, running.id, JobStatus.STARTED)
-    waiting = queue.enqueue(kinds.record, str(tmp_path / "log"), "never")
-    child = queue.enqueue(kinds.add, args=(1, 2), depends_on=Dependency(running))
-    waiting.cancel()
-    running.cancel()
-    (tmp_path / "gate").touch()
-    assert shared.queue.outcome(put(shared, kinds.ADD, a=1, b=1), WAIT).unwrap() == 2
-    assert [job.get_status() for job in (running, waiting, child)] == ["canceled", "canceled", "deferred"]
-    assert not (tmp_path / "log").exists()
-    assert Worker.all(connection=shared.redis)[0].get_state() in ("idle", "busy")

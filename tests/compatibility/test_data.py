@@ -16,17 +16,10 @@ import pytest
 import rq
 from rq import Retry, Worker
 from rq.job import Dependency, Job
-from rq.registry import (
-    CanceledJobRegistry,
-    DeferredJobRegistry,
-    FailedJobRegistry,
-    FinishedJobRegistry,
-    ScheduledJobRegistry,
-    StartedJobRegistry,
-)
-from rq.results import Result
+from rq.registry import ScheduledJobRegistry, StartedJobRegistry
 
 from ltmc_jobs.settings import Settings
+from tests.compatibility.readings import known, lives, places, properties, result, shown, sizes
 from tests.compatibility.sides import OurSide, Side, StockSide
 from tests.conftest import wait_until
 from tests.fleet import open_installation
@@ -38,10 +31,6 @@ LEFT_OUT = {
 }  # fmt: skip
 # The name and the project; what it may do; how often it ran; how it failed; who waits for it.
 ADDED = {"meta", "failure_ttl", "ltmc_attempts", "ltmc_error", "retries_left", "number_of_retries"}
-REGISTRIES: dict[str, type[Any]] = {
-    "started": StartedJobRegistry, "finished": FinishedJobRegistry, "failed": FailedJobRegistry,
-    "scheduled": ScheduledJobRegistry, "deferred": DeferredJobRegistry, "canceled": CanceledJobRegistry,
-}  # fmt: skip
 OPTIONS = {"job_timeout": 50, "result_ttl": 300, "failure_ttl": 600, "description": "the same"}
 
 
@@ -65,55 +54,6 @@ def same(sides: list[Side], look: Callable[[Side], Any]) -> Any:
 
 def reaches(side: Side, job: Job, status: str) -> None:
     wait_until(lambda: job.get_status() == status, 20, f"{side.name}: {status}")
-
-
-def places(side: Side, job_id: str) -> dict[str, float | None]:
-    """The registries, and the queue, that hold a job: when it leaves them, to the minute."""
-    found: dict[str, float | None] = {}
-    for name, kind in REGISTRIES.items():
-        registry = kind("default", connection=side.connection)
-        for member, score in side.connection.zrange(registry.key, 0, -1, withscores=True):
-            if member.decode().partition(":")[0] == job_id:
-                found[name] = score if score in (-1, float("inf")) else round((score - time.time()) / 60)
-    if job_id in side.queue.job_ids:
-        found["queue"] = None
-    return found
-
-
-def lives(side: Side, job_id: str) -> dict[str, int]:
-    """How long each key of a job lives, in minutes."""
-    found: Any = side.connection.keys(f"rq:*{job_id}*")
-    return {
-        key.decode().replace(job_id, "ID"): round(side.connection.ttl(key) / 60)
-        for key in found
-        if b":execution" not in key
-    }
-
-
-def result(found: Result | None) -> dict[str, Any]:
-    """What a result says."""
-    assert found is not None
-    return {
-        "type": found.type.name,
-        "value": found.return_value,
-        "error": (found.exc_string or "").strip().rpartition("\n")[2],
-        "has_execution": bool(found.execution_id and found.execution_started_at and found.execution_ended_at),
-        "took": (found.execution_ended_at or found.created_at) >= (found.execution_started_at or found.created_at),
-        "by_worker": bool(found.worker_name),
-    }
-
-
-def properties(job: Job) -> dict[str, Any]:
-    """All that a Job says of itself, times as whether they are known."""
-    names = [
-        "description", "origin", "timeout", "result_ttl", "failure_ttl", "ttl", "is_finished", "is_queued", "is_failed",
-        "is_started", "is_deferred", "is_canceled", "is_scheduled", "is_stopped", "dependency_ids", "retry_intervals",
-        "allow_dependency_failures", "group_id", "webhooks", "repeats_left", "repeat_intervals", "success_callback",
-        "failure_callback", "stopped_callback", "instance", "enqueue_at_front_on_retry",
-    ]  # fmt: skip
-    told = {name: getattr(job, name) for name in names}
-    told |= {name: getattr(job, name) is not None for name in ("created_at", "enqueued_at", "started_at", "ended_at")}
-    return told | {"status": job.get_status(), "group_id": job.group_id or None, "has_worker": bool(job.worker_name)}
 
 
 def test_a_job_that_waits(sides: list[Side]) -> None:
@@ -225,7 +165,7 @@ def test_a_job_that_runs(sides: list[Side], tmp_path: Path) -> None:
         assert execution.job_id == job.id
         assert execution.last_heartbeat >= execution.created_at
         assert side.connection.zcard(f"rq:executions:{job.id}") == 1
-        assert side.connection.ttl(execution.key) > 0 or side.ours  # ours goes with the hold on the job
+        assert side.connection.ttl(execution.key) > 0 or side.name == "ours"  # which goes with the hold on the job
         (worker,) = Worker.all(connection=side.connection)
         assert worker.name == job.worker_name
         assert worker.get_current_job_id() == job.id
@@ -241,25 +181,6 @@ def test_a_job_that_runs(sides: list[Side], tmp_path: Path) -> None:
         assert not side.connection.exists(f"rq:executions:{fetched[side.name].id}")
         side.end()
         assert Worker.all(connection=side.connection) == []
-
-
-def shown(worker: Worker) -> dict[str, Any]:
-    """What RQ's tools show of a worker."""
-    return {
-        "state": worker.get_state(),
-        "queues": worker.queue_names(),
-        "has_pid": bool(worker.pid),
-        "host": worker.hostname,
-        "version": worker.version,
-        "python": worker.python_version,
-        "born": worker.birth_date is not None,
-        "heard": worker.last_heartbeat is not None,
-        "successful": worker.successful_job_count,
-        "failed": worker.failed_job_count,
-        "worked": worker.total_working_time >= 0,
-        "by_queue": len(Worker.all(queue=rq.Queue("default", connection=worker.connection))),
-        "counted": Worker.count(connection=worker.connection),
-    }
 
 
 def test_jobs_that_are_put_off(sides: list[Side]) -> None:
@@ -293,11 +214,6 @@ def test_jobs_that_are_put_off(sides: list[Side]) -> None:
         reaches(side, child, "finished")
         reaches(side, side.fetch(ids[side.name]["loose"]), "finished")
         assert side.fetch(ids[side.name]["off"]).get_status() == "canceled"
-
-
-def sizes(told: dict[str, Any]) -> dict[str, Any]:
-    """With the number of parents instead of their ids, which differ."""
-    return told | {"dependency_ids": len(told["dependency_ids"])}
 
 
 def test_dependents_of_a_failure(sides: list[Side], tmp_path: Path) -> None:
@@ -368,28 +284,3 @@ def test_what_the_dashboard_shows(sides: list[Side], tmp_path: Path) -> None:
         return [known(answer.get_json()) for answer in answers]
 
     same(sides, look)
-
-
-def known(shown: Any, name: str = "") -> Any:
-    """A JSON answer with its ids, times and numbers of ours as whether they are there."""
-    if isinstance(shown, dict):
-        return {key: known(value, key) for key, value in shown.items()}
-    if isinstance(shown, list):
-        return [known(one, name) for one in shown]
-    if name in (
-        "id",
-        "pid",
-        "created_at",
-        "enqueued_at",
-        "started_at",
-        "ended_at",
-        "last_heartbeat",
-        "birth_date",
-        "name",
-    ):
-        return bool(shown)
-    if name == "exc_info":
-        return (shown or "").strip().rpartition("\n")[2]
-    if name in ("metadata", "total_working_time"):
-        return None  # ours has the tool's name and its project
-    return shown

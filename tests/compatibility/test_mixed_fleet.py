@@ -22,16 +22,9 @@ from ltmc_jobs.shared import Shared
 from tests.compatibility import kinds
 from tests.compatibility.sides import RQ
 from tests.conftest import clean_environment, wait_until
-from tests.fleet import ROOT, WorkerProcesses, open_installation
+from tests.fleet import ROOT, WorkerProcesses
 
 WAIT = 30.0
-
-
-@pytest.fixture
-def shared(settings: Settings) -> Iterator[Shared]:
-    opened = open_installation(settings)
-    yield opened
-    opened.close()
 
 
 class Fleet:

@@ -8,7 +8,7 @@ import pickle
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ltmc_jobs.queues.rq_queue import Queue
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests.compatibility import kinds
+from tests.compatibility.jobs import begin
 from tests.conftest import clean_environment, wait_until
 from tests.fleet import ROOT, WorkerProcesses, open_installation
 
@@ -39,24 +40,6 @@ class Planted:
 
     def __reduce__(self) -> Any:
         return Path.touch, (self.file,)
-
-
-@pytest.fixture
-def shared(settings: Settings) -> Iterator[Shared]:
-    opened = open_installation(settings)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def fleet(settings: Settings, shared: Shared) -> Iterator[WorkerProcesses]:
-    processes = WorkerProcesses(settings)
-    yield processes
-    assert set(processes.stop()) <= {0}
-
-
-def begin(fleet: WorkerProcesses) -> None:
-    fleet.start("default", module="tests.compatibility.worker")
 
 
 def add(**more: Any) -> JobSpec:

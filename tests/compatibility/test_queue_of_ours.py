@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,36 +20,18 @@ from rq.webhook import Webhook
 from ltmc_jobs.errors import InvalidArguments, Misconfigured, UnknownMethod
 from ltmc_jobs.queues.contract import JobStatus, following_job_id
 from ltmc_jobs.queues.rq_queue import Queue
-from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests.compatibility import kinds, plain
+from tests.compatibility.jobs import begin
 from tests.conftest import clean_environment, wait_until
-from tests.fleet import ROOT, WorkerProcesses, open_installation
+from tests.fleet import ROOT, WorkerProcesses
 
 WAIT = 20.0
 
 
 @pytest.fixture
-def shared(settings: Settings) -> Iterator[Shared]:
-    opened = open_installation(settings)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def queue(shared: Shared) -> Queue:
     return Queue("default", connection=shared.redis, keys=shared.keys)
-
-
-@pytest.fixture
-def fleet(settings: Settings, shared: Shared) -> Iterator[WorkerProcesses]:
-    processes = WorkerProcesses(settings)
-    yield processes
-    assert set(processes.stop()) <= {0}
-
-
-def begin(fleet: WorkerProcesses, *queues: str) -> None:
-    fleet.start(*(queues or ("default",)), module="tests.compatibility.worker")
 
 
 def lines(file: Path) -> list[str]:
