@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from redis import Redis
 
-from ltmc_jobs.queues.claims import RENEW_SECONDS, Ending, bury, housekeep
+from ltmc_jobs.queues.claims import MOVED_AT_ONCE, RENEW_SECONDS, Ending, bury, housekeep
 from ltmc_jobs.queues.inspect import queue_names
 from workers.recovery import take_back
 
@@ -20,6 +20,7 @@ from workers.recovery import take_back
 SETTLED_SECONDS = RENEW_SECONDS + 1.0
 TAKE_BACK_SECONDS = 10.0
 TRIM_SECONDS = 60.0
+MOST_ROUNDS = 100  # then the lease has its turn
 WHOLE_SECONDS = 3.0
 
 log = structlog.get_logger("ltmc.leader")
@@ -41,14 +42,18 @@ class Leader:
         if not leads:
             self._settled_from = None
             return
-        self._settle()
         whole = time.monotonic() - self._looked >= WHOLE_SECONDS
         round_ = housekeep(self._connection, self._worker, whole=whole)
+        for _ in range(MOST_ROUNDS):
+            if round_ is None or round_[0] < MOVED_AT_ONCE:
+                break
+            round_ = housekeep(self._connection, self._worker, whole=False)  # more is due
         self._looked = time.monotonic() if whole else self._looked
         if round_ is None:
             self._settled_from = None
             return
-        _, ended, _ = round_
+        _, ended, server_time = round_
+        self._settle(server_time)
         now = time.monotonic()
         if self._settled_from is not None and now >= self._settled_from:
             for name in ended:
@@ -60,10 +65,9 @@ class Leader:
             self._trimmed = now
             self._trim()
 
-    def _settle(self) -> None:
+    def _settle(self, server: float) -> None:
         """Wait until leases can be believed: after a gap, or a jump of the server's clock, nobody has renewed yet."""
-        seconds, microseconds = self._connection.time()
-        server, own = seconds + microseconds / 1e6, time.monotonic()
+        own = time.monotonic()
         passed_there, passed_here = server - self._clocks[0], own - self._clocks[1]
         self._clocks = (server, own)
         if self._settled_from is None or passed_here > SETTLED_SECONDS or abs(passed_there - passed_here) > 1.0:

@@ -26,6 +26,7 @@ REREAD_SECONDS = 4.0
 RECONNECT_SECONDS = 0.2
 WATCHED_AT_ONCE = 500
 EXPECTED = 1000  # ends that are kept for who may ask later
+READS_AT_ONCE = 8  # a connection each
 
 WATCH = script("watch")
 SUCCESSFUL = b"1"  # RQ's type of a result
@@ -57,13 +58,17 @@ class Replies:
         self._waiting: defaultdict[str, set[asyncio.Future[tuple[str, str | None]]]] = defaultdict(set)
         self._expected: OrderedDict[str, tuple[str, str | None] | None] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._unasked: list[str] = []
         self._listens = asyncio.Event()
+        self._reading = asyncio.Semaphore(READS_AT_ONCE)
 
     async def listen(self) -> None:
         """Return when this loop's subscription stands."""
         loop = asyncio.get_running_loop()
         if self._task is None or self._task.done() or self._task.get_loop() is not loop:
             self._listens = asyncio.Event()
+            self._reading = asyncio.Semaphore(READS_AT_ONCE)
             self._expected.clear()
             self._task = loop.create_task(self._hear())
         if not self._listens.is_set():
@@ -94,12 +99,13 @@ class Replies:
         self._waiting[job_id].add(told)
         try:
             if job_id not in self._expected:
-                await self._watch([job_id])
+                self._ask(job_id)
             elif (already := self._expected[job_id]) is not None:
                 self._tell(job_id, *already)
             status, payload = await asyncio.wait_for(told, seconds)
         except TimeoutError:
-            return await self._read(job_id)
+            async with self._reading:
+                return await self._read(job_id)
         finally:
             self._waiting[job_id].discard(told)
             if not self._waiting[job_id]:
@@ -108,7 +114,8 @@ class Replies:
             raise NotFound(f"there is no job {job_id}, or it has expired", job_id=job_id)
         if status == JobStatus.FINISHED and payload is not None:
             return Outcome(job_id, JobStatus.FINISHED, decoded_result(payload))
-        return await self._read(job_id)
+        async with self._reading:
+            return await self._read(job_id)
 
     async def _hear(self) -> None:
         subscription = self._connection.pubsub()
@@ -132,6 +139,7 @@ class Replies:
                     self._told(message["data"].decode())
                 elif message is not None and message["type"] == "subscribe":
                     # Also after a reconnect, when what was told meanwhile is lost.
+                    self._expected.clear()
                     self._listens.set()
                     await self._watch(list(self._waiting))
                 if time.monotonic() - looked > REREAD_SECONDS:
@@ -139,6 +147,23 @@ class Replies:
                     await self._watch(list(self._waiting))
             except redis.RedisError:
                 await asyncio.sleep(RECONNECT_SECONDS)
+
+    def _ask(self, job_id: str) -> None:
+        """See to it that the end of this job is told to us, with those of all who ask in this moment."""
+        self._unasked.append(job_id)
+        loop = asyncio.get_running_loop()
+        if self._asking is None or self._asking.done() or self._asking.get_loop() is not loop:
+            self._asking = loop.create_task(self._ask_all())
+
+    async def _ask_all(self) -> None:
+        while self._unasked:
+            wanted, self._unasked = self._unasked, []
+            try:
+                await self._watch(wanted)
+            except Exception as error:
+                for told in [told for job_id in wanted for told in self._waiting.get(job_id, ())]:
+                    if not told.done():
+                        told.set_exception(error)
 
     async def _watch(self, job_ids: Iterable[str]) -> None:
         """Make sure that the end of these jobs is told to us; those that have ended are told now."""

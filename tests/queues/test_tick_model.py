@@ -168,7 +168,7 @@ class TickModel(RuleBasedStateMachine):
                 continue
             if claim.member in suspects and not job.cancelled:
                 job.holder = None
-                self.push(job)
+                self.push(job, front=True)
             else:
                 self.end(worker, claim, ending)
         self.has_room[worker] = False
