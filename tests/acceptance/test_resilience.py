@@ -52,9 +52,10 @@ class Load:
         with web_of(self._platform.url, params={"project": self.project}) as web:
             while not self._over.wait(PAUSE_SECONDS):
                 number += 1
-                self._store(web, f"note-{number}.md")
+                self.call(web, f"note-{number}.md")
 
-    def _store(self, web: httpx.Client, name: str) -> None:
+    def call(self, web: httpx.Client, name: str) -> None:
+        """Store a note of this name; ends when it is accepted."""
         note = {"file_name": name, "content": f"{name} says something of its own."}
         while not self._over.is_set():
             try:
@@ -201,4 +202,20 @@ def test_y01_any_one_process_may_be_killed(platform: Platform, name: str) -> Non
         wait_until(lambda: len(load.accepted) > 3, 10)
         with killed(platform, name):
             pass
+    load.check()
+
+
+def test_y01_when_the_supervisor_is_killed_a_start_goes_on_with_all(platform: Platform) -> None:
+    """Y01: nobody restarts the supervisor itself. Its guard ends what it ran, and `start`, even at once, goes on."""
+    load = Load(platform)
+    with web_of(platform.url, params={"project": load.project, "wait": 0}) as web:
+        for number in range(60):
+            load.call(web, f"note-{number}.md")
+    supervisor = psutil.Process(record_of(platform).supervisor.pid)
+    left = [one for one in supervisor.children(recursive=True) if one.name() != "sh"]  # but the guard
+    supervisor.kill()
+    began = time.monotonic()
+    platform.workers("start", "--detach")
+    print(f"supervisor: back after {time.monotonic() - began:.1f} s")  # noqa: T201
+    assert not [process for process in left if processes.alive(process)]
     load.check()
