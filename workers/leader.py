@@ -21,7 +21,7 @@ SETTLED_SECONDS = RENEW_SECONDS + 1.0
 TAKE_BACK_SECONDS = 10.0
 TRIM_SECONDS = 60.0
 MOST_ROUNDS = 100  # then the lease has its turn
-WHOLE_SECONDS = 3.0
+WHOLE_SECONDS = 5.0
 
 log = structlog.get_logger("ltmc.leader")
 

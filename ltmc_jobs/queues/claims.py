@@ -211,16 +211,16 @@ def bury(
     return (answer[0], answer[1]) if answer else None
 
 
-def housekeep(connection: Redis, leader: str, *, whole: bool = True) -> tuple[int, list[str], float | None] | None:
-    """The leader's round: jobs moved into their queues, workers whose lease has ended, seconds until the next is due.
+def housekeep(connection: Redis, leader: str, *, whole: bool = True) -> tuple[int, list[str], float] | None:
+    """The leader's round: jobs moved into their queues, workers whose lease has ended, the server's time.
 
     A whole round also looks at what stock producers have left. None if it leads no longer.
     """
-    answer = HOUSEKEEP.run(connection, [leader, LEAD_SECONDS, MOVED_AT_ONCE, "1" if whole else ""])
+    answer = HOUSEKEEP.run(connection, [leader, MOVED_AT_ONCE, "1" if whole else ""])
     if answer is None:
         return None
-    moved, ended, due = answer
-    return moved, [name.decode() for name in ended], float(due) if due else None
+    moved, ended, now = answer
+    return moved, [name.decode() for name in ended], float(now)
 
 
 def iso(seconds: float) -> str:

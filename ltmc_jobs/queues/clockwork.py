@@ -95,6 +95,12 @@ class Clockwork:
         self._keys = keys
         self._metrics = metrics
         self._remind_at = 0.0
+        self._ahead = float("inf")  # the server's clock before our monotonic one; not yet known
+
+    def is_due_within(self, seconds: float) -> bool:
+        """Whether an entry is due so soon; one cheap look."""
+        head: Any = self._connection.zrange(ENTRIES, 0, 0, withscores=True)
+        return bool(head) and head[0][1] <= time.monotonic() + self._ahead + seconds
 
     def fire_due(self, token: str) -> float:
         """Fire one tick of each due entry; in how many seconds to call again (0: at once).
@@ -107,6 +113,7 @@ class Clockwork:
                 self._tell_of_stock()
             return BLOCKED_SECONDS
         now, following, rows = float(found[0]), found[1], found[2:]
+        self._ahead = now - time.monotonic()
         if not rows:
             return max(0.0, float(following) - now) if following else IDLE_SECONDS
         fires = [fire for row in rows if (fire := self._try(token, Entry.of(row), now)) is not None]

@@ -1,11 +1,10 @@
 -- The leader's round: move what is due into its queue, name workers whose lease has ended; in a whole round also look at
 -- every queue, for stock producers tell nobody of what they schedule, and wake nobody.
--- ARGV: leader, seconds of leadership, jobs to move at most, '1' for a whole round.
--- Answer: nil if it leads no longer; else moved, workers whose lease has ended, seconds until the next job is due ('').
+-- ARGV: leader, jobs to move at most, '1' for a whole round.
+-- Answer: nil if it leads no longer; else moved, workers whose lease has ended, server time.
 
 if call('GET', LEADER) ~= ARGV[1] then return nil end
-call('PEXPIRE', LEADER, tonumber(ARGV[2]) * 1000)
-local left, moved = tonumber(ARGV[3]), 0
+local left, moved = tonumber(ARGV[2]), 0
 
 local function move(queue)
   local key = 'rq:scheduled:' .. queue
@@ -25,7 +24,7 @@ local function move(queue)
   if head[2] then call('ZADD', DUE, head[2], queue) else call('ZREM', DUE, queue) end
 end
 
-if ARGV[4] == '1' then
+if ARGV[3] == '1' then
   local suspended = call('EXISTS', 'rq:suspended') == 1
   for _, name in ipairs(call('SMEMBERS', NAMES_OF_QUEUES)) do
     local queue = string.sub(name, #QUEUE + 1)
@@ -42,6 +41,4 @@ if ARGV[4] == '1' then
 else
   for _, queue in ipairs(call('ZRANGEBYSCORE', DUE, '-inf', score(NOW))) do move(queue) end
 end
-local next_due = call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
-local seconds = next_due[2] and score(math.max(0, tonumber(next_due[2]) - NOW)) or ''
-return {moved, call('ZRANGEBYSCORE', LEASES, '-inf', score(NOW)), seconds}
+return {moved, call('ZRANGEBYSCORE', LEASES, '-inf', score(NOW)), score(NOW)}

@@ -30,4 +30,7 @@ if ARGV[4] == '1' and (not leads or leads == worker) then
 end
 local host = string.match(worker, '^(.*)%.[^.]*%.[^.]*%.[^.]*%.[^.]*$') or worker
 local drained = call('HEXISTS', CONTROL, 'drain:' .. host) == 1
+if drained then  -- it would sleep through what it is woken for
+  for i = 8, 7 + count do call('SREM', IDLE .. ARGV[i], worker) end
+end
 return {held_on and '1' or '0', leads == worker and '1' or '0', score(NOW), drained and '1' or '0', call('SCARD', HELD .. worker)}
