@@ -8,6 +8,7 @@ from typing import Any
 from flask import Flask
 
 from ltmc_jobs.errors import Conflict, NotFound
+from ltmc_jobs.queues.contract import JobStatus
 from ltmc_jobs.shared import Shared
 
 OK = {"status": "OK"}
@@ -22,6 +23,8 @@ def replace_buttons(app: Flask, blueprint: str, shared: Shared) -> None:
 
 def requeue(shared: Shared, job_id: str) -> dict[str, Any]:
     """A failed job, again; NotFound or Conflict for any other."""
+    if shared.queue.status(job_id).status not in (JobStatus.FAILED, JobStatus.STOPPED):
+        raise Conflict(f"job {job_id} has not failed")
     shared.queue.retry(job_id)
     return OK
 

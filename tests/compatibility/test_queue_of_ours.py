@@ -18,6 +18,7 @@ from rq.job import Dependency
 from rq.webhook import Webhook
 
 from ltmc_jobs.errors import InvalidArguments, Misconfigured, UnknownMethod
+from ltmc_jobs.queues.claims import Claims, Ending, Run
 from ltmc_jobs.queues.contract import JobStatus, following_job_id
 from ltmc_jobs.queues.rq_queue import Queue
 from ltmc_jobs.shared import Shared
@@ -228,6 +229,20 @@ def test_rqs_retry_is_for_any_exception_after_its_own_pauses(
     assert (good.retries_left, good.number_of_retries) == (0, 2)
     apart = good.results()[0].created_at - good.results()[1].created_at
     assert apart.total_seconds() >= 0.9, "the second pause"
+
+
+def test_a_retry_may_go_to_the_front(queue: Queue) -> None:
+    """J03: before what waits, where RQ's Retry says so."""
+    front = queue.enqueue(kinds.add, args=(1, 2), retry=Retry(max=2, enqueue_at_front=True), job_id="front")
+    queue.enqueue(kinds.add, args=(1, 2), job_id="other", retry=Retry(max=2))
+    queue.enqueue(kinds.add, args=(1, 2), job_id="last")
+    assert front.enqueue_at_front_on_retry is True
+    claims = Claims(queue.connection, "tests", ["default"])
+    held = claims.tick([], 2).claims
+    failed = [Run(claim.job_id, claim.execution, Ending.FINAL, started_at=1.0, ended_at=2.0) for claim in held]
+    claims.tick(failed, 0)
+    assert queue.job_ids == ["front", "last", "other"]
+    claims.leave()
 
 
 def test_ttl_ends_a_job_that_nobody_began(queue: Queue, fleet: WorkerProcesses, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ local function retry(id, job, worker, run)
   call('HSET', JOB .. id, 'retries_left', left - 1, 'ltmc_error', run.error, 'ended_at', run.ended_text,
     'number_of_retries', job.retried + 1)
   keep_result(id, 'retried', worker, run, run.payload, job.failure_ttl)
-  if run.delay > 0 then postpone(job.origin, id, NOW + run.delay) else push(job.origin, id) end
+  if run.delay > 0 then postpone(job.origin, id, NOW + run.delay) else push(job.origin, id, at_front) end
 end
 
 local function job_of(id)
