@@ -69,7 +69,9 @@ def test_what_ends_while_an_answer_is_lost_is_brought_home(
         args = {"file": str(tmp_path / name), "line": name, "seconds": seconds}
         return JobSpec(kind=kinds.THREAD_NOTE, args=args, project="default")
 
-    first, second, third = note("first", 0.3), note("second", 0.0), note("third", 0.0)
+    first, second, third = note("first", 0.5), note("second", 0.0), note("third", 0.0)
+    jobs.enqueue(warm := note("warm", 0.0))
+    jobs.outcome(warm.id, 10).unwrap()  # from here on it has room for several at once
     jobs.enqueue(first)
     wait_until(lambda: kinds.begun(tmp_path / "first"))
     claims.awaited = lambda: "- first" in (tmp_path / "first").read_text()
