@@ -224,11 +224,13 @@ class Courier(threading.Thread):
         if ticked.refused:
             log.warning("ended too late; the job had been given to another", jobs=ticked.refused)
         self._unsent = None
-        # Full: it asks again when a job ends. Not full: the queues were empty, and it will be woken.
-        self._hungry = len(ticked.claims) >= AT_ONCE
         self._journal.settle([one.claim.member for one in self._staff.running()], [run for _, run in list(self._ended)])
         if self._accepts:  # else they are those of a tick sent before: they go back with the strays, or as it leaves
             self._dispatch(ticked.claims)
+        # Full: it asks again when a job ends. Not full: the queues were empty, and it will be woken. Or it got all that
+        # it asked for, and these leave room: they are for other executors than it had in mind.
+        asked = min(sum(room), AT_ONCE)
+        self._hungry = 0 < asked <= len(ticked.claims) and self._staff.room().free > 0
 
     def _collect(self) -> list[Run]:
         runs: list[Run] = []
