@@ -52,6 +52,9 @@ class Host:
 
     def kill_all(self) -> None:
         """The machine loses its power."""
+        for process in self.processes:  # none may see another die
+            for one in family(process.pid)[::-1]:
+                one.suspend()
         doomed = [one for process in self.processes for one in family(process.pid)]
         for one in doomed:
             self.kill(one.pid)

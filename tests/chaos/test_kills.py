@@ -97,7 +97,7 @@ def _killer(host: Host, load: Load, executors: Sequence[ExecutorName], queues: i
 def test_workers_killed_at_any_moment_lose_nothing(
     make_host: MakeHost, load: Load, executors: list[ExecutorName], queues: int
 ) -> None:
-    _kill(_killer(make_host(), load, executors, queues), 10)
+    _kill(_killer(make_host(), load, executors, queues), 8)
 
 
 @pytest.mark.slow

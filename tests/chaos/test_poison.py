@@ -13,7 +13,7 @@ from tests.conftest import wait_until
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("executor", ["inline", "thread"])
+@pytest.mark.parametrize("executor", ["inline", pytest.param("thread", marks=pytest.mark.slow)])
 def test_poison_harms_nobody_else(make_host: MakeHost, load: Load, executor: ExecutorName) -> None:
     seconds = 0.02 if executor == "inline" else 0.3
     load.add(6, (executor,), seconds=seconds)
