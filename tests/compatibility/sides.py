@@ -58,7 +58,11 @@ class Side:
         for process in self.processes:
             process.terminate()
         for process in self.processes:
-            process.wait(30)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:  # a failed test may have left it in a job
+                process.kill()
+                process.wait()
         self.processes.clear()
 
 
