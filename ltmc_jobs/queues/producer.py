@@ -71,7 +71,7 @@ def _command(jobs: list[tuple[JobSpec, str]], waiter: str) -> list[Any]:
 @lru_cache(maxsize=1024)
 def shared_fields(kind: JobKind, project: str) -> tuple[Any, ...]:
     """The hash fields that all jobs of a kind and project have in common, as RQ names them: name, value, …"""
-    retries = ("retries_left", kind.retries, "number_of_retries", 0) if kind.retries else ()
+    retries = ("retries_left", kind.retries) if kind.retries else ()
     return (
         *("timeout", kind.timeout_seconds, "result_ttl", kind.result_ttl_seconds),
         *("failure_ttl", kind.failure_ttl_seconds, "meta", dumps({"name": kind.name, "project": project})),

@@ -17,7 +17,15 @@ from redis.asyncio import Redis as AsyncRedis
 from ltmc_jobs import keys
 from ltmc_jobs.errors import NotFound
 from ltmc_jobs.queues.contract import JobInfo, JobStatus, Outcome
-from ltmc_jobs.queues.inspect import ask_state, decoded_result, error_of, read_state, results_key, return_value
+from ltmc_jobs.queues.inspect import (
+    ask_state,
+    decoded_result,
+    error_of,
+    job_key,
+    read_state,
+    results_key,
+    return_value,
+)
 from ltmc_jobs.queues.scripts import script
 
 # A stock worker tells nobody, and a connection may die without a word, so that all waits are looked at this often.
@@ -35,18 +43,48 @@ SUCCESSFUL = b"1"  # RQ's type of a result
 def outcome(connection: Redis, job_id: str, seconds: float) -> Outcome:
     """Wait for at most so long; the outcome says whether the job has ended. NotFound for an unknown job."""
     deadline = time.monotonic() + seconds
+    seen: bytes | str = "0-0"
     while True:
+        left = deadline - time.monotonic()
+        if left > 0:
+            entry = _next_entry(connection, job_id, seen, min(left, REREAD_SECONDS))
+            if entry is not None and entry.get(b"type") == SUCCESSFUL:
+                return Outcome(job_id, JobStatus.FINISHED, return_value(entry))
         pipeline = connection.pipeline()
         ask_state(pipeline, job_id)
-        info, last = read_state(job_id, pipeline.execute())
-        left = deadline - time.monotonic()
+        info, seen = read_state(job_id, pipeline.execute())
         if info.status.is_final or left <= 0:
             return _outcome(info)
-        block = max(1, int(min(left, REREAD_SECONDS) * 1000))
-        found: Any = connection.xread({results_key(job_id): last}, block=block)
-        entry = found[0][1][-1][1] if found else {}
-        if entry.get(b"type") == SUCCESSFUL:
-            return Outcome(job_id, JobStatus.FINISHED, return_value(entry))
+
+
+def _next_entry(connection: Redis, job_id: str, after: bytes | str, seconds: float) -> dict[bytes, bytes] | None:
+    """The newest result after that one, waited for; None when there is none, or the job has ended without.
+
+    The question whether there is anything to wait for goes out with the wait: a round trip less.
+    """
+    pool = connection.connection_pool
+    line: Any = pool.get_connection()
+    try:
+        block = max(1, int(seconds * 1000))
+        ask = ("HGET", job_key(job_id), "status")
+        read = ("XREAD", "BLOCK", block, "STREAMS", results_key(job_id), after)
+        line.send_packed_command(line.pack_commands([ask, read]))
+        status = line.read_response()
+        if status is None or JobStatus.is_end(status.decode(errors="replace")):
+            line.disconnect()  # a read that nothing may answer is out
+            return None
+        found = line.read_response()
+    except (redis.ConnectionError, redis.TimeoutError):
+        line.disconnect()
+        return None  # what follows tries again, and says so if it is in vain
+    finally:
+        pool.release(line)
+    streams = list(found.values()) if isinstance(found, dict) else [entries for _, entries in found or ()]
+    return _mapping(streams[0][-1][1]) if streams and streams[0] else None
+
+
+def _mapping(flat: Any) -> dict[bytes, bytes]:
+    return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 class Replies:

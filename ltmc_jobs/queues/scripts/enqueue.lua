@@ -8,7 +8,7 @@ local groups, at = {}, 2
 for g = 1, tonumber(ARGV[1]) do
   local queue, count = ARGV[at], tonumber(ARGV[at + 1])
   local shared = {}
-  groups[g] = {queue = queue, shared = shared, pushed = 0}
+  groups[g] = {queue = queue, shared = shared, pushed = 0, ends = {}}
   for i = 1, count do shared[i] = ARGV[at + 1 + i] end
   for i = 1, count, 2 do
     if shared[i] == 'enqueue_at_front' then groups[g].at_front = shared[i + 1] == '1' end
@@ -36,13 +36,15 @@ while at <= #ARGV do
     for parent in string.gmatch(parents, '%S+') do ids[#ids + 1] = parent end
     local when = nil
     if due ~= '' then when = (string.sub(due, 1, 1) == '+') and NOW + tonumber(due) or tonumber(due) end
-    if new_job(id, group.queue, fields, ids, when, group.at_front) == 'queued' then group.pushed = group.pushed + 1 end
+    local ends = not group.at_front and group.ends or nil
+    if new_job(id, group.queue, fields, ids, when, group.at_front, ends) == 'queued' then group.pushed = group.pushed + 1 end
     if group.ttl then call('EXPIRE', JOB .. id, group.ttl) end  -- until it runs
     made[#made + 1] = 1
   end
   at = at + 8
 end
 for _, group in ipairs(groups) do
+  if #group.ends > 0 then call('RPUSH', QUEUE .. group.queue, unpack(group.ends)) end
   if group.pushed > 0 then wake(group.queue, group.pushed) end
 end
 return made

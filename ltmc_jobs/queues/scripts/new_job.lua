@@ -1,7 +1,8 @@
 -- Write a job's hash and put it where it belongs; used by the scripts that make jobs.
 
--- `fields`: a flat list of hash fields. `parents`: ids. `at`: due time in seconds, or nil.
-local function new_job(id, queue, fields, parents, at, at_front)
+-- `fields`: a flat list of hash fields. `parents`: ids. `at`: due time in seconds, or nil. `ends`: a list that takes the
+-- ids for the end of the queue, where the caller puts them there all at once.
+local function new_job(id, queue, fields, parents, at, at_front, ends)
   local key, status = JOB .. id, 'queued'
   for _, parent in ipairs(parents) do
     call('SADD', 'rq:job::' .. id .. ':dependencies', parent)
@@ -25,6 +26,7 @@ local function new_job(id, queue, fields, parents, at, at_front)
   call('HSET', key, unpack(fields))
   if status == 'scheduled' then postpone(queue, id, at)
   elseif status == 'deferred' then call('ZADD', 'rq:deferred:' .. queue, score(NOW), id)
+  elseif ends then ends[#ends + 1] = id
   else call(at_front and 'LPUSH' or 'RPUSH', QUEUE .. queue, id) end
   return status
 end
