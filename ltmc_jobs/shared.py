@@ -24,6 +24,7 @@ from ltmc_jobs.orchestration.tool_cache import ToolCache
 from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.queues.kept import KeptQueue, unconnected
 from ltmc_jobs.queues.queue import AsyncJobQueue, JobQueue
+from ltmc_jobs.queues.turns import TurnTaking
 from ltmc_jobs.settings import Settings
 
 SOCKET_SECONDS = 8.0
@@ -62,7 +63,7 @@ class Shared:
             "max_connections": CONNECTIONS,
         }
         connection = Redis.from_url(address, retry=Retry(backoff, 3), **common)
-        async_connection = AsyncRedis.from_url(address, retry=AsyncRetry(backoff, 3), **common)
+        async_connection = TurnTaking.from_url(address, retry=AsyncRetry(backoff, 3), **common)
         return cls._over(settings, connection, async_connection)
 
     @classmethod
