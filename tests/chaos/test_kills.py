@@ -53,8 +53,10 @@ class Killer:
     def kill(self, times: int) -> None:
         """So many kills, at random moments."""
         for _ in range(times):
-            self.feed()
-            time.sleep(self.pause_seconds * self.moments.uniform(0.2, 1.8))
+            until = time.monotonic() + self.pause_seconds * self.moments.uniform(0.2, 1.8)
+            while (left := until - time.monotonic()) > 0:
+                self.feed()
+                time.sleep(min(left, 0.1))
             if self.moments.random() < self.parent_share:
                 (parent,) = self.host.processes
                 self.host.kill(parent.pid)

@@ -26,7 +26,11 @@ def test_the_jobs_of_hosts_that_died_or_slept_run_elsewhere(make_host: MakeHost,
     home.mkdir(mode=0o700)
     for name in ("installation", "signing.key"):
         shutil.copy2(load.shared.settings.home / name, home / name)
-    dying, sleeping, living = make_host(name="a"), make_host(name="b"), make_host(home=home, name="c")
+    dying, sleeping, living = (
+        make_host(name="a"),
+        make_host(name="b"),
+        make_host(home=home, name="c", LTMC_THREAD_SLOTS=32),
+    )
     names = [queue.value for queue in QUEUES]
     dying.start(*names, fleet=True, processes=2)
     sleeper = sleeping.start(*names, pool="sleeper")
