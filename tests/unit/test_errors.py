@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis import Redis
 
 from api import errors_table
 from ltmc_jobs.errors import LtmcError
@@ -30,9 +31,9 @@ def web(redis_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) 
     home = tmp_path_factory.mktemp("erring") / "home"
     given = {"REDIS_URL": redis_server.settings.redis_address(), "HTTP_PORT": free_port(), "PYTHONPATH": ROOT}
     settings = build_settings(home, **given)
+    with Redis.from_url(settings.redis_address()) as connection:
+        connection.flushall()  # what tests before these left
     shared = open_installation(settings)
-    shared.redis.flushall()
-    shared.installation.register()
     environment = clean_environment(home, **given)
     processes = [
         subprocess.Popen([sys.executable, "-m", "tests.unit.erring", role], env=environment, cwd=ROOT)
