@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+import redis
 
 from ltmc_jobs.queues import fleet_view
 from tests.acceptance.conftest import Platform
@@ -83,9 +85,9 @@ class Load:
                 assert answer.status_code == 200, (name, answer.text)
                 assert (answer.json()["file_name"], answer.json()["version"]) == (name, 1), answer.text
             wait_until(lambda: self._ended(web) == {"finished"}, 20, "what follows has ended, too")
-        with redis_of(self._platform) as redis:
+        with redis_of(self._platform) as connection:
             for job_id in self.accepted.values():
-                entries: Any = redis.xrange(f"rq:results:{job_id}")
+                entries: Any = connection.xrange(f"rq:results:{job_id}")
                 assert sum(fields[b"type"] == b"1" for _, fields in entries) <= 1, job_id
 
     def _ended(self, web: httpx.Client) -> set[str]:
@@ -114,8 +116,8 @@ def child(platform: Platform, name: str) -> psutil.Process | None:
 
 def workers_of(platform: Platform) -> dict[int, str]:
     """The pool of each worker process, by its pid."""
-    with redis_of(platform) as redis:
-        hosts = fleet_view.fleet(redis)["hosts"]
+    with redis_of(platform) as connection:
+        hosts = fleet_view.fleet(connection)["hosts"]
     return {process["pid"]: process["pool"] for host in hosts for process in host["processes"]}
 
 
@@ -219,3 +221,20 @@ def test_y01_when_the_supervisor_is_killed_a_start_goes_on_with_all(platform: Pl
     print(f"supervisor: back after {time.monotonic() - began:.1f} s")  # noqa: T201
     assert not [process for process in left if processes.alive(process)]
     load.check()
+
+
+@pytest.mark.slow
+def test_y01_again_and_again_at_random(platform: Platform) -> None:
+    """Y01: three callers, a kill each second or two, whatever is still missing; then all is as after one."""
+    chance = random.Random(4)
+    loads = [Load(platform) for _ in range(3)]
+    with ExitStack() as ends:
+        for load in loads:
+            ends.enter_context(load)
+        for _ in range(25):
+            with suppress(AssertionError, StopIteration, redis.RedisError):  # it may not be there just now
+                os.kill(victim_of(platform, chance.choice([*CHILDREN, *POOLS])), signal.SIGKILL)
+            time.sleep(chance.uniform(0.2, 2.0))
+        wait_until(lambda: serves(platform), 60, "calls are served")
+    for load in loads:
+        load.check()
