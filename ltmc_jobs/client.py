@@ -13,8 +13,8 @@ from ltmc_jobs import registry, tools
 from ltmc_jobs.errors import Disabled, InvalidArguments, LtmcError, NotFound, QueueUnavailable
 from ltmc_jobs.orchestration.ownership import Ownership
 from ltmc_jobs.queues.contract import ANYONE, JobInfo, JobSpec, JobStatus, Outcome, Principal, new_job_id
-from ltmc_jobs.queues.local import LocalWorker, awaited, may_serve, switched_off
-from ltmc_jobs.queues.presence import AWAY, Presence
+from ltmc_jobs.queues.local.local_worker import LocalWorker, awaited, may_serve, switched_off
+from ltmc_jobs.queues.local.presence import AWAY, Presence
 from ltmc_jobs.queues.queue import reached
 from ltmc_jobs.queues.reach import reaching
 from ltmc_jobs.registry import Question, Tool

@@ -22,7 +22,7 @@ from ltmc_jobs.orchestration.installation import Installation
 from ltmc_jobs.orchestration.stale_topics import StaleTopics, UnheardAgents, UntoldCache
 from ltmc_jobs.orchestration.tool_cache import ToolCache
 from ltmc_jobs.queues.envelope import Keyring
-from ltmc_jobs.queues.kept import KeptQueue, unconnected
+from ltmc_jobs.queues.local.kept import KeptQueue, unconnected
 from ltmc_jobs.queues.queue import AsyncJobQueue, JobQueue
 from ltmc_jobs.queues.turns import TurnTaking
 from ltmc_jobs.settings import Settings

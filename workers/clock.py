@@ -7,7 +7,7 @@ import threading
 import redis
 import structlog
 
-from ltmc_jobs.queues.clockwork import Clockwork
+from ltmc_jobs.queues.schedules.clockwork import Clockwork
 
 LOOK_SECONDS = 1.2  # a tick that is due sooner is fired by the thread, which otherwise sleeps
 IDLE_SECONDS = 8.0  # and this often whatever is due: rq-scheduler's own loop is kept out meanwhile

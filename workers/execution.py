@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ltmc_jobs.errors import EnvelopeRefused, JobCancelled, JobFailed, JobTimeout, LtmcError, Misconfigured
 from ltmc_jobs.queues.claims import Claim, Ending, Run, as_failure, as_result
 from ltmc_jobs.queues.envelope import UNSIGNED, Call, Keyring, unseal, unseal_text
-from ltmc_jobs.queues.isolated import Passing
+from ltmc_jobs.queues.isolation.isolated import Passing
 from ltmc_jobs.queues.producer import PAYLOAD_LIMIT
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ import ltmc_jobs.tools  # importing these two declares what may run
 from ltmc_jobs import logs
 from ltmc_jobs.errors import JobFailed, LtmcError
 from ltmc_jobs.queues.envelope import Call, Keyring, unseal
-from ltmc_jobs.queues.frames import Frames, encode
+from ltmc_jobs.queues.isolation.frames import Frames, encode
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared

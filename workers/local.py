@@ -24,8 +24,8 @@ from ltmc_jobs.memory.ingestion import following
 from ltmc_jobs.private_files import make_private
 from ltmc_jobs.queues.contract import JobSpec, Principal
 from ltmc_jobs.queues.envelope import Call, seal
-from ltmc_jobs.queues.frames import Frames
-from ltmc_jobs.queues.kept import KeptQueue
+from ltmc_jobs.queues.isolation.frames import Frames
+from ltmc_jobs.queues.local.kept import KeptQueue
 from ltmc_jobs.queues.queue import JobQueue
 from ltmc_jobs.registry import Queue
 from ltmc_jobs.services import Services

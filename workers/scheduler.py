@@ -11,9 +11,9 @@ from ltmc_jobs import keys, logs
 from ltmc_jobs.jobs import RECURRING
 from ltmc_jobs.keys import INSTALLATION
 from ltmc_jobs.queues.claims import LEAD_SECONDS
-from ltmc_jobs.queues.clockwork import Clockwork
 from ltmc_jobs.queues.contract import JobSpec, Principal
-from ltmc_jobs.queues.rq_scheduler import Scheduler
+from ltmc_jobs.queues.for_rq.scheduler import Scheduler
+from ltmc_jobs.queues.schedules.clockwork import Clockwork
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared

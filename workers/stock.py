@@ -18,9 +18,9 @@ from rq.timeouts import JobTimeoutException
 
 from ltmc_jobs import client
 from ltmc_jobs.errors import EnvelopeRefused, JobFailed, Misconfigured
-from ltmc_jobs.queues import rq_job
 from ltmc_jobs.queues.claims import Claim, Claims, Ending, Run, as_result
 from ltmc_jobs.queues.contract import JobStatus
+from ltmc_jobs.queues.for_rq import job as rq_job
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared

@@ -17,7 +17,7 @@ import structlog
 
 from ltmc_jobs import __version__, logs
 from ltmc_jobs.queues.claims import Claims
-from ltmc_jobs.queues.clockwork import Clockwork
+from ltmc_jobs.queues.schedules.clockwork import Clockwork
 from ltmc_jobs.registry import STORELESS_QUEUES, Queue
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings

@@ -27,7 +27,7 @@ KEY_FILE = "signing.key"
 SIGNATURE = b',"signature":"'  # where `seal` puts it: last
 UNSIGNED = (
     "the job carries no signed envelope; enqueue it through this platform "
-    "(from code written for RQ: by ltmc_jobs.queues.rq_queue.Queue)"
+    "(from code written for RQ: by ltmc_jobs.queues.for_rq.queue.Queue)"
 )
 
 

@@ -10,11 +10,12 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ResponseError
 
-from ltmc_jobs.queues import control, fleet_view, inspect, producer, revival, sweep, waiting, whereabouts
+from ltmc_jobs.queues import control, inspect, producer, revival, sweep, waiting
 from ltmc_jobs.queues.contract import JobInfo, JobRef, JobSpec, JobStatus, Outcome
 from ltmc_jobs.queues.control import Controls, Limit, Subject
 from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.queues.reach import reaching
+from ltmc_jobs.queues.views import fleet, whereabouts
 
 DURABLE_MILLISECONDS = 2000
 
@@ -124,10 +125,10 @@ class JobQueue:
         return reached(control.controls, self.connection)
 
     def fleet(self) -> dict[str, Any]:
-        return reached(fleet_view.fleet, self.connection)
+        return reached(fleet.fleet, self.connection)
 
     def held_by(self, host: str) -> int:
-        return reached(fleet_view.held_by, self.connection, host)
+        return reached(fleet.held_by, self.connection, host)
 
     def why(self, job_id: str) -> dict[str, Any]:
         return reached(whereabouts.why, self.connection, job_id)

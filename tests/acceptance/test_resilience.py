@@ -17,7 +17,7 @@ import psutil
 import pytest
 import redis
 
-from ltmc_jobs.queues import fleet_view
+from ltmc_jobs.queues.views import fleet
 from tests.acceptance.conftest import Platform
 from tests.acceptance.front import redis_of, settings_of, web_of
 from tests.conftest import wait_until
@@ -117,7 +117,7 @@ def child(platform: Platform, name: str) -> psutil.Process | None:
 def workers_of(platform: Platform) -> dict[int, str]:
     """The pool of each worker process, by its pid."""
     with redis_of(platform) as connection:
-        hosts = fleet_view.fleet(connection)["hosts"]
+        hosts = fleet.fleet(connection)["hosts"]
     return {process["pid"]: process["pool"] for host in hosts for process in host["processes"]}
 
 

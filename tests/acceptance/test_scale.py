@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from ltmc_jobs.queues import fleet_view
+from ltmc_jobs.queues.views import fleet
 from ltmc_jobs.stores.graph_neo4j import Neo4jGraph
 from tests.acceptance.conftest import Platform
 from tests.acceptance.front import Front, redis_of, settings_of, web_of
@@ -30,7 +30,7 @@ LEEWAY = 5  # open files
 def pools_of(platform: Platform) -> list[str]:
     """The pool of each living worker process."""
     with redis_of(platform) as redis:
-        hosts = fleet_view.fleet(redis)["hosts"]
+        hosts = fleet.fleet(redis)["hosts"]
     return [one["pool"] for host in hosts for one in host["processes"] if psutil.pid_exists(one["pid"])]
 
 

@@ -22,7 +22,7 @@ from ltmc_jobs.client import Client, Session
 from ltmc_jobs.errors import Disabled, InvalidArguments
 from ltmc_jobs.private_files import make_secret
 from ltmc_jobs.queues.envelope import Keyring
-from ltmc_jobs.queues.local import may_serve
+from ltmc_jobs.queues.local.local_worker import may_serve
 from ltmc_jobs.registry import Tool, find
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings

@@ -13,7 +13,7 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from ltmc_jobs.queues.rq_queue import Queue
+from ltmc_jobs.queues.for_rq.queue import Queue
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests.compatibility import kinds, plain

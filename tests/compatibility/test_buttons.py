@@ -188,7 +188,7 @@ def test_what_rq_enqueues_unsigned_is_set_aside(
         error: Any = shared.queue.status(job_id).error
         assert error["code"] == "envelope_refused"
         assert "enqueue it through this platform" in error["message"]
-        assert "ltmc_jobs.queues.rq_queue" in error["message"], "the cure for code written for RQ"
+        assert "ltmc_jobs.queues.for_rq.queue" in error["message"], "the cure for code written for RQ"
         listed: Any = shared.redis.lrange(keys.key(keys.INSTALLATION, "refused"), 0, -1)
         assert job_id in listed[0].decode()
         assert dashboard.get(f"/rq/0/data/job/{job_id}.json").json()["status"] == "failed"

@@ -10,7 +10,7 @@ from rq.job import Dependency
 
 from ltmc_jobs.errors import Conflict
 from ltmc_jobs.queues.contract import JobStatus
-from ltmc_jobs.queues.rq_queue import Queue
+from ltmc_jobs.queues.for_rq.queue import Queue
 from ltmc_jobs.shared import Shared
 from tests.compatibility import kinds
 from tests.compatibility.jobs import WAIT, begin, gone, put, put_old, reaches

@@ -19,8 +19,8 @@ from ltmc_jobs import keys
 from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.queues.contract import JobSpec, JobStatus, new_job_id
 from ltmc_jobs.queues.envelope import seal
-from ltmc_jobs.queues.rq_job import Job
-from ltmc_jobs.queues.rq_queue import Queue
+from ltmc_jobs.queues.for_rq.job import Job
+from ltmc_jobs.queues.for_rq.queue import Queue
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests.compatibility import kinds

@@ -20,7 +20,7 @@ from rq.webhook import Webhook
 from ltmc_jobs.errors import InvalidArguments, Misconfigured, UnknownMethod
 from ltmc_jobs.queues.claims import Claims, Ending, Run
 from ltmc_jobs.queues.contract import JobStatus, following_job_id
-from ltmc_jobs.queues.rq_queue import Queue
+from ltmc_jobs.queues.for_rq.queue import Queue
 from ltmc_jobs.shared import Shared
 from tests.compatibility import kinds, plain
 from tests.compatibility.jobs import begin
@@ -257,11 +257,11 @@ def test_ttl_ends_a_job_that_nobody_began(queue: Queue, fleet: WorkerProcesses, 
 
 
 def test_rqs_command_enqueues_through_our_queue(shared: Shared, fleet: WorkerProcesses) -> None:
-    """J01: `rq enqueue --queue-class ltmc_jobs.queues.rq_queue.Queue` signs; now and later."""
+    """J01: `rq enqueue --queue-class ltmc_jobs.queues.for_rq.queue.Queue` signs; now and later."""
     begin(fleet)
     env = clean_environment(shared.settings.home, REDIS_URL=shared.settings.redis_address(), PYTHONPATH=ROOT)
     program = "import tests.compatibility.kinds\nfrom rq.cli import main\nmain()"
-    common = ["--url", shared.settings.redis_address(), "--queue-class", "ltmc_jobs.queues.rq_queue.Queue"]
+    common = ["--url", shared.settings.redis_address(), "--queue-class", "ltmc_jobs.queues.for_rq.queue.Queue"]
     for number, more in enumerate((["--retry-max", "1"], ["--schedule-in", "1s"])):
         command = [sys.executable, "-c", program, "enqueue", *common, *more, "--job-id", f"cli-{number}"]
         done = subprocess.run(

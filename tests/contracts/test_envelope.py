@@ -20,7 +20,7 @@ from ltmc_jobs import client, keys, registry
 from ltmc_jobs.errors import EnvelopeRefused, JobFailed
 from ltmc_jobs.queues.contract import JobSpec, JobStatus, new_job_id
 from ltmc_jobs.queues.envelope import Keyring, seal
-from ltmc_jobs.queues.rq_job import Job
+from ltmc_jobs.queues.for_rq.job import Job
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests import queue_kinds as kinds

@@ -18,11 +18,11 @@ from rq import Retry
 from ltmc_jobs import keys as names
 from ltmc_jobs.errors import Conflict, InvalidArguments, Misconfigured, UnknownMethod
 from ltmc_jobs.metrics import Metrics
-from ltmc_jobs.queues.clockwork import Clockwork, put_back, set_aside
 from ltmc_jobs.queues.contract import JobSpec
 from ltmc_jobs.queues.envelope import Keyring
-from ltmc_jobs.queues.rq_scheduler import Scheduler
-from ltmc_jobs.queues.schedules import ENTRIES, Misfire, Overlap, Schedule
+from ltmc_jobs.queues.for_rq.scheduler import Scheduler
+from ltmc_jobs.queues.schedules.clockwork import Clockwork, put_back, set_aside
+from ltmc_jobs.queues.schedules.schedule import ENTRIES, Misfire, Overlap, Schedule
 from tests import queue_kinds as kinds
 from tests.waiting import wait_until
 

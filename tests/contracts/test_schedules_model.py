@@ -12,11 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from redis import Redis
 
 from ltmc_jobs import keys as names
-from ltmc_jobs.queues.clockwork import DUE, FIRE, PAGE, Clockwork, Entry
 from ltmc_jobs.queues.contract import JobSpec
 from ltmc_jobs.queues.envelope import Keyring
-from ltmc_jobs.queues.rq_scheduler import Scheduler
-from ltmc_jobs.queues.schedules import ENTRIES, Misfire
+from ltmc_jobs.queues.for_rq.scheduler import Scheduler
+from ltmc_jobs.queues.schedules.clockwork import DUE, FIRE, PAGE, Clockwork, Entry
+from ltmc_jobs.queues.schedules.schedule import ENTRIES, Misfire
 from tests import queue_kinds as kinds
 
 KEYS = Keyring([b"k" * 32])

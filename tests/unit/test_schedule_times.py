@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltmc_jobs.errors import InvalidArguments
-from ltmc_jobs.queues.timetable import check_cron, local_zone, next_time, zone
+from ltmc_jobs.queues.schedules.timetable import check_cron, local_zone, next_time, zone
 
 BERLIN = "Europe/Berlin"
 
@@ -86,7 +86,7 @@ def test_zones_differ() -> None:
 @given(
     cron=st.sampled_from(["*/7 * * * *", "5 * * * *", "0 2 * * *", "15,45 1-3 * * *", "0 */2 * * *", "0 0 1 * *"]),
     place=st.sampled_from([BERLIN, "America/New_York", "Australia/Lord_Howe", "UTC", "Asia/Kolkata"]),
-    start=st.datetimes(datetime(2024, 1, 1), datetime(2028, 1, 1)),
+    start=st.datetimes(datetime(2024, 1, 1), datetime(2028, 1, 1)),  # noqa: DTZ001 (hypothesis adds the zone)
 )
 def test_ticks_only_go_forward_and_none_is_left_out(cron: str, place: str, start: datetime) -> None:
     """From any moment: the next tick is later, and from just before it the same one is next."""

@@ -29,7 +29,7 @@ from ltmc_jobs.errors import (
 )
 from ltmc_jobs.queues.contract import JobSpec
 from ltmc_jobs.queues.envelope import Keyring, seal
-from ltmc_jobs.queues.isolated import IsolatedProcess
+from ltmc_jobs.queues.isolation.isolated import IsolatedProcess
 from ltmc_jobs.registry import JobKind, Queue
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings

@@ -19,7 +19,7 @@ from ltmc_jobs.errors import StoreUnavailable
 from ltmc_jobs.jobs import RECURRING, RESUME_UNFINISHED
 from ltmc_jobs.queues.contract import JobSpec, Principal
 from ltmc_jobs.queues.envelope import Call
-from ltmc_jobs.queues.rq_scheduler import Scheduler
+from ltmc_jobs.queues.for_rq.scheduler import Scheduler
 from ltmc_jobs.registry import find
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings

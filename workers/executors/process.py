@@ -11,7 +11,7 @@ from typing import Any
 
 from ltmc_jobs.errors import ChildDied, JobCancelled, JobTimeout
 from ltmc_jobs.queues.claims import Run
-from ltmc_jobs.queues.isolated import IsolatedProcess
+from ltmc_jobs.queues.isolation.isolated import IsolatedProcess
 from workers.execution import Cancelled, Execution, Interruption, TimeUp, inflated
 from workers.executors.contract import Executor
 from workers.journal import Journal

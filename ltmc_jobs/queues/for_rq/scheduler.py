@@ -24,12 +24,12 @@ from rq_scheduler import Scheduler as RqScheduler
 from ltmc_jobs.errors import Conflict, InvalidArguments, Misconfigured
 from ltmc_jobs.queues.contract import ANYONE, JobSpec, Principal, new_job_id
 from ltmc_jobs.queues.envelope import Keyring
+from ltmc_jobs.queues.for_rq.calls import Function, chosen_fields, declared_kind, named_arguments
+from ltmc_jobs.queues.for_rq.job import Job
 from ltmc_jobs.queues.producer import job_fields
-from ltmc_jobs.queues.rq_calls import Function, chosen_fields, declared_kind, named_arguments
-from ltmc_jobs.queues.rq_job import Job
-from ltmc_jobs.queues.schedules import ENTRIES, OWN, Misfire, Overlap, Schedule
+from ltmc_jobs.queues.schedules.schedule import ENTRIES, OWN, Misfire, Overlap, Schedule
+from ltmc_jobs.queues.schedules.timetable import local_zone
 from ltmc_jobs.queues.scripts import script
-from ltmc_jobs.queues.timetable import local_zone
 
 DECLARE = script("schedule", "schedule_entries")
 CANCEL = script("schedule_cancel", "schedule_entries")

@@ -23,8 +23,8 @@ from ltmc_jobs import jobs, registry
 from ltmc_jobs.errors import JobCancelled, JobFailed, JobLost, LtmcError, Misconfigured, QueueUnavailable
 from ltmc_jobs.queues.contract import JobSpec, JobStatus, Outcome
 from ltmc_jobs.queues.envelope import Keyring, seal
-from ltmc_jobs.queues.isolated import IsolatedProcess
-from ltmc_jobs.queues.ledger import Ledger
+from ltmc_jobs.queues.isolation.isolated import IsolatedProcess
+from ltmc_jobs.queues.local.ledger import Ledger
 from ltmc_jobs.registry import Tier, Tool
 from ltmc_jobs.settings import Settings
 

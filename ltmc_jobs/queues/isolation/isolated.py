@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 from ltmc_jobs.errors import JobCancelled, JobTimeout, LtmcError, Unavailable, from_dict
-from ltmc_jobs.queues.child_process import ChildProcess
-from ltmc_jobs.queues.frames import encode
+from ltmc_jobs.queues.isolation.child_process import ChildProcess
+from ltmc_jobs.queues.isolation.frames import encode
 
 START_SECONDS = 60.0
 JOBS_PER_CHILD = 200

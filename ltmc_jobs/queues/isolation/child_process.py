@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import Any
 
 from ltmc_jobs.errors import ChildDied, from_dict
-from ltmc_jobs.queues.frames import Frames
+from ltmc_jobs.queues.isolation.frames import Frames
 
 CLOSE_SECONDS = 2.0
 SEND_SECONDS = 86_400.0  # a socket knows no month

@@ -24,9 +24,9 @@ from ltmc_jobs.errors import InvalidArguments
 from ltmc_jobs.queues import producer
 from ltmc_jobs.queues.contract import ANYONE, JobSpec, Principal, new_job_id
 from ltmc_jobs.queues.envelope import Keyring
+from ltmc_jobs.queues.for_rq.calls import Function, declared_kind, named_arguments
+from ltmc_jobs.queues.for_rq.job import Job
 from ltmc_jobs.queues.reach import reaching
-from ltmc_jobs.queues.rq_calls import Function, declared_kind, named_arguments
-from ltmc_jobs.queues.rq_job import Job
 from ltmc_jobs.settings import Settings
 
 # Any of them takes any call; the other queues are for the kinds that need just them.

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from ltmc_jobs.errors import InvalidArguments
-from ltmc_jobs.queues import timetable
+from ltmc_jobs.queues.schedules import timetable
 
 ENTRIES = "rq:scheduler:scheduled_jobs"  # rq-scheduler's: ids of schedules by when they are due
 OWN = "ltmc_schedule"

@@ -21,7 +21,7 @@ from ltmc_jobs import keys as names
 from ltmc_jobs.errors import EnvelopeRefused, LtmcError, NotFound
 from ltmc_jobs.metrics import Metrics
 from ltmc_jobs.queues.envelope import Keyring, reseal, verified
-from ltmc_jobs.queues.schedules import ENTRIES, Schedule, Tick, read_schedule
+from ltmc_jobs.queues.schedules.schedule import ENTRIES, Schedule, Tick, read_schedule
 from ltmc_jobs.queues.scripts import script
 
 DUE = script("schedule_due", "schedule_entries")
@@ -34,7 +34,7 @@ BLOCKED_SECONDS = 1.0
 HOLD_SECONDS = 0.5  # how often a tick that waits for the run before it looks again
 REMIND_SECONDS = 60.0
 OUTCOMES = {"fired": "fired", "overlap": "skipped_overlap"}
-CURE = "declare it again with ltmc_jobs.queues.rq_scheduler.Scheduler"
+CURE = "declare it again with ltmc_jobs.queues.for_rq.scheduler.Scheduler"
 # What a run takes over from its schedule's hash, where something is set there.
 TAKEN = (
     "description",

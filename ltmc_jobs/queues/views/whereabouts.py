@@ -11,11 +11,12 @@ from redis import Redis
 
 from ltmc_jobs import keys
 from ltmc_jobs.errors import NotFound
-from ltmc_jobs.queues import control, history
+from ltmc_jobs.queues import control
 from ltmc_jobs.queues.contract import JobInfo, JobStatus
 from ltmc_jobs.queues.control import Controls, Limit
-from ltmc_jobs.queues.fleet_view import LEASES, host_of
 from ltmc_jobs.queues.inspect import job_key, status
+from ltmc_jobs.queues.views import history
+from ltmc_jobs.queues.views.fleet import LEASES, host_of
 
 LATE_SECONDS = 2.0  # what is due for so long should have been moved
 PARENTS_SHOWN = 20
