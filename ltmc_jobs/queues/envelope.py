@@ -1,7 +1,8 @@
 """What travels in a job: signed JSON that names a declared function.
 
-Version 1: v, id, project, principal, func, args, cache_key, trace_id, issued_at. What a requeue, a move
-or a schedule changes (queue, times) is not signed.
+Version 1: v, id, project, principal, func, args, cache_key, trace_id, issued_at; principal, cache_key and trace_id are
+left out where they are nobody's, none and the job's own id. What a requeue, a move or a schedule changes (queue, times)
+is not signed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from ltmc_jobs import registry
 from ltmc_jobs.errors import EnvelopeRefused, Misconfigured, UnknownMethod
 from ltmc_jobs.private_files import make_secret
-from ltmc_jobs.queues.contract import JobSpec, Principal
+from ltmc_jobs.queues.contract import ANYONE, JobSpec, Principal
 from ltmc_jobs.registry import JobKind
 from ltmc_jobs.settings import Settings
 
@@ -96,14 +97,15 @@ class Call:
 def seal(spec: JobSpec, keys: Keyring) -> str:
     """The signed envelope of a job, as JSON; TypeError or ValueError for arguments that are none.
 
-    Written piece by piece in the order that `_canonical` sorts into: this is most of what an enqueue costs.
+    Written piece by piece in the order that `_canonical` sorts into: this is most of what an enqueue costs. What has its
+    usual value is left out: Redis keeps every envelope as long as its job.
     """
-    job_id = _text(spec.id)
+    cached = f'"cache_key":{_text(spec.cache_key)},' if spec.cache_key is not None else ""
+    principal = f'"principal":{_principal(spec.principal)},' if spec.principal != ANYONE else ""
+    traced = f'"trace_id":{_text(spec.trace_id)},' if spec.trace_id and spec.trace_id != spec.id else ""
     content = (
-        f'{{"args":{_encode(spec.args)},"cache_key":{_text(spec.cache_key)},"func":{_text(spec.kind.name)}'
-        f',"id":{job_id},"issued_at":{round(time.time(), 6)!r},"principal":{_principal(spec.principal)}'
-        f',"project":{_text(spec.project)},"trace_id":{_text(spec.trace_id) if spec.trace_id else job_id}'
-        f',"v":{VERSION}}}'
+        f'{{"args":{_encode(spec.args)},{cached}"func":{_text(spec.kind.name)},"id":{_text(spec.id)}'
+        f',"issued_at":{round(time.time(), 6)!r},{principal}"project":{_text(spec.project)},{traced}"v":{VERSION}}}'
     )
     return f'{content[:-1]},"signature":"{keys.sign(content.encode())}"}}'
 
@@ -132,9 +134,9 @@ def _call(content: dict[str, Any], job_id: str) -> Call:
         kind=kind,
         args=content["args"],
         project=content["project"],
-        principal=Principal(**content["principal"]),
-        trace_id=content["trace_id"],
-        cache_key=content["cache_key"],
+        principal=Principal(**content.get("principal", {})),
+        trace_id=content.get("trace_id") or job_id,
+        cache_key=content.get("cache_key"),
     )
 
 
@@ -158,8 +160,9 @@ def _checked(content: dict[str, Any], job_id: str) -> dict[str, Any]:
 
 def reseal(content: dict[str, Any], job_id: str, keys: Keyring) -> str:
     """The envelope, as JSON, of another job that runs what a verified one says."""
-    trace_id = job_id if content["trace_id"] == content["id"] else content["trace_id"]
-    own = content | {"id": job_id, "trace_id": trace_id, "issued_at": round(time.time(), 6)}
+    own = content | {"id": job_id, "issued_at": round(time.time(), 6)}
+    if own.get("trace_id") == content["id"]:
+        del own["trace_id"]
     return _encode(own | {"signature": keys.sign(_canonical(own))})
 
 
