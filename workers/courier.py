@@ -27,13 +27,12 @@ from workers.journal import Journal
 from workers.staff import Staff
 from workers.tally import Tally
 
-FLUSH_SECONDS = 0.001
+FLUSH_SECONDS = 0.002
 FLUSH_RUNS = 64
 AT_ONCE = 256  # ends and claims of a tick: Redis serves nobody else meanwhile
 LOOK_SECONDS = 0.05  # how often what waits behind something, or was told to stop, is looked at
 AWAY_SECONDS = (0.05, 1.0)  # first and longest pause while Redis is away
 STARVED_LOOK_SECONDS = 1.0
-
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger("ltmc.worker")
@@ -71,7 +70,7 @@ class Courier(threading.Thread):
         self._offset = 0.0  # server's time less our monotonic time
         self._hungry = True  # may claim: not known to have found nothing
         self._come_again = float("inf")
-        self._renewed = self._errand = self._looked_for_starved = self._pause = 0.0
+        self._renewed = self._errand = self._looked_for_starved = self._pause = self._look_at = 0.0
         self._unsent: list[Run] | None = None  # of a tick whose answer has not come; None: no such tick
         self._leads = self._drained = False
         self.stopping_at: float | None = None
@@ -81,8 +80,6 @@ class Courier(threading.Thread):
     def employ(self, staff: Staff) -> None:
         """Say who runs the jobs; before `start`."""
         self._staff = staff
-
-    # From any thread
 
     def server_time(self) -> float:
         """Now, by the server's clock: its own last word and what passed here since."""
@@ -110,8 +107,6 @@ class Courier(threading.Thread):
         """End its sleep."""
         with contextlib.suppress(BlockingIOError):
             os.write(self.ear, b"!")
-
-    # Its own life
 
     def run(self) -> None:
         try:
@@ -152,11 +147,16 @@ class Courier(threading.Thread):
         due = min(self._renewed + RENEW_SECONDS, self._come_again - self._offset, self._errand + 1.0)
         if not self.held:
             return due - now
+        return min(due, self._look_at) - now
+
+    def _look_after_staff(self, now: float) -> None:
+        """Look after what runs and what waits behind it, and settle when to look again."""
+        stops = self.stopping_at is not None
+        self._staff.look_after(now, stopping=stops)
         running = list(self._staff.running())
-        stops = self.stopping_at is not None or any(one.interrupted_at is not None for one in running)
-        deadlines = [one.deadline for one in running if one.interrupted_at is None]
-        look = LOOK_SECONDS if stops or self._staff.has_backlog else 1.0
-        return min([due, now + look, *deadlines]) - now
+        stops = stops or any(one.interrupted_at is not None for one in running) or self._staff.has_backlog
+        nearest = min((one.deadline - now for one in running), default=1.0)
+        self._look_at = now + (LOOK_SECONDS if stops else max(LOOK_SECONDS, min(1.0, nearest)))
 
     def _flush_is_due(self, now: float) -> bool:
         idle = len(self._ended) >= len(self.held)  # all that we hold has ended: nothing more will come
@@ -168,6 +168,7 @@ class Courier(threading.Thread):
                 if message.startswith(b"c"):
                     job_id = message[1:].decode()
                     self._staff.cancel([one for one in list(self.held.values()) if one.job_id == job_id])
+                    self._look_at = 0.0
                 else:
                     self._hungry = True
         except redis.RedisError:
@@ -180,20 +181,23 @@ class Courier(threading.Thread):
             self._wake.listen()
             if now - self._renewed >= RENEW_SECONDS or not self._renewed:
                 self._renew()
-            self._staff.look_after(now, stopping=self.stopping_at is not None)
+            if now >= self._look_at or self.stopping_at is not None:
+                self._look_after_staff(now)
             if self._words:
                 self._send_words()
             if self._needs_tick(now):
                 self._tick(now)
-            self._run_errands(now)
+            if now - self._errand >= 1.0:
+                self._errand = now
+                for errand in self._errands:
+                    errand(self._leads)
             self._pause = 0.0
         except redis.RedisError as error:
             self._stand_by(error)
 
     def _needs_tick(self, now: float) -> bool:
         due = self._unsent is not None or self.server_time() >= self._come_again
-        ended = bool(self._ended) and self._flush_is_due(now)
-        return due or ended or (self._hungry and self._accepts)
+        return due or (bool(self._ended) and self._flush_is_due(now)) or (self._hungry and self._accepts)
 
     @property
     def _accepts(self) -> bool:
@@ -253,6 +257,8 @@ class Courier(threading.Thread):
                 self.ended(execution, execution.failed(error))
             self.held[claim.member] = execution
         self._staff.submit(executions)
+        if self._staff.has_backlog:
+            self._look_at = min(self._look_at, time.monotonic() + LOOK_SECONDS)
 
     def _send_words(self) -> None:
         words = [self._words.popleft() for _ in range(len(self._words))]
@@ -262,12 +268,6 @@ class Courier(threading.Thread):
             self._words.extendleft(reversed(words))
             raise
 
-    def _run_errands(self, now: float) -> None:
-        if now - self._errand >= 1.0:
-            self._errand = now
-            for errand in self._errands:
-                errand(self._leads)
-
     def _stand_by(self, error: redis.RedisError) -> None:
         """Redis is away or refuses: keep what has ended, and try again; jobs at hand go on meanwhile."""
         first, longest = AWAY_SECONDS
@@ -275,16 +275,16 @@ class Courier(threading.Thread):
             log.error("Redis takes no writes; they are kept", reason=reach.refusal(error) or str(error))
         self._pause = min(longest, self._pause * 2 or first)
         self._wake.reset()
-        self._hungry = True  # what it is told meanwhile is lost
+        self._hungry = True
 
     def _depart(self) -> None:
         """Bring home what there is; what still runs is given to others, and whatever it does is refused."""
-        deadline = time.monotonic() + 5.0
+        until = time.monotonic() + 5.0
         for execution in list(self.held.values()):
             if not execution.ended:
                 execution.ended = True
                 self._ended.append((execution, execution.again()))
-        while time.monotonic() < deadline:
+        while time.monotonic() < until:
             try:
                 if self._words:
                     self._send_words()
