@@ -32,7 +32,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 def test_the_readme_has_commands() -> None:
     languages = [language for language, _ in BLOCKS]
     assert languages.count("sh") >= 6
-    assert languages.count("python") == 1
+    assert languages.count("python") == 2
 
 
 def test_every_command_of_the_readme_works(environment: dict[str, str]) -> None:
