@@ -11,9 +11,11 @@ from typing import Any
 from rq import Retry
 from rq.utils import parse_timeout
 
-from ltmc_jobs import registry
+from ltmc_jobs import jobs, registry, tools
 from ltmc_jobs.errors import InvalidArguments, UnknownMethod
 from ltmc_jobs.registry import JobKind, Tool
+
+DECLARED = (jobs, tools)  # importing them declares what the platform itself runs
 
 Function = JobKind | str | Callable[..., Any]
 
