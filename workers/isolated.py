@@ -48,6 +48,7 @@ class Running:
         self._sending = threading.Lock()  # the job may have threads of its own
         self.job_id = str(request["job_id"])
         self.attempt = int(request["attempt"])
+        self.starter = int(request["starter"])  # the process that waits for it; not always the one that forked us
         self.deadline = time.monotonic() + float(request["timeout_seconds"])
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:

@@ -42,7 +42,8 @@ def _write(services: Services, file: str, event: str) -> None:
     assert services.job is not None
     job = services.job
     now = time.clock_gettime(time.CLOCK_MONOTONIC)
-    line = f"{event} {job.job_id} {job.attempt} {os.getpid()} {os.getppid()} {now:.6f}\n"
+    parent = getattr(job, "starter", os.getppid())  # of a process of its own: the worker that waits for it
+    line = f"{event} {job.job_id} {job.attempt} {os.getpid()} {parent} {now:.6f}\n"
     os.write(_opened(file), line.encode())
 
 

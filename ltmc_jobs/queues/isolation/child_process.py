@@ -1,7 +1,4 @@
-"""ChildProcess: one process behind a socket, from its start to its end, which it cannot hide.
-
-The child is a command, never a fork: the process that starts it has threads.
-"""
+"""ChildProcess: one process behind a socket, from its start to its end, which it cannot hide."""
 
 from __future__ import annotations
 
@@ -9,63 +6,58 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from ltmc_jobs.errors import ChildDied, from_dict
+from ltmc_jobs.queues.isolation.birth import Birth, Ends
 from ltmc_jobs.queues.isolation.frames import Frames
 
 CLOSE_SECONDS = 2.0
 SEND_SECONDS = 86_400.0  # a socket knows no month
 LOOK_SECONDS = 0.5  # a child's own children may hold its socket open, so its death is looked for this often
 KEPT_LINES = 20
-COMMAND = (sys.executable, "-m", "workers.isolated")
 
 
 class ChildProcess:
     """One process, from its start to its end."""
 
-    def __init__(self, options: Sequence[str], environment: Mapping[str, str] | None) -> None:
+    def __init__(self, options: Sequence[str], birth: Birth) -> None:
         ours, theirs = socket.socketpair()
         life_reader, self._life = os.pipe()  # never written: its end tells the child of ours, whatever it is busy with
+        error_reader, error_writer = os.pipe()
         try:
-            self._process = subprocess.Popen(
-                [*COMMAND, "--socket", str(theirs.fileno()), "--life", str(life_reader), *options],
-                pass_fds=[theirs.fileno(), life_reader],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=environment,
-                start_new_session=True,  # so that what the job itself starts can be killed with it
-            )
+            self._body = birth(Ends(theirs.fileno(), life_reader, error_writer), options)
         except BaseException:
             ours.close()
             os.close(self._life)
+            os.close(error_reader)
             raise
         finally:
             theirs.close()
             os.close(life_reader)
+            os.close(error_writer)
         self._socket = ours
         self._frames = Frames(ours)
         self._is_ready = False
         self._is_killed = False
         self._jobs = 0
         self._rss_at_start = 0
-        self._peak_rss_bytes = 0
         self._reaping = threading.Lock()
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self._listener = threading.Thread(target=self._listen, daemon=True, name="isolated-stderr")
+        self._listener = threading.Thread(
+            target=self._listen, args=(error_reader,), daemon=True, name="isolated-stderr"
+        )
         self._listener.start()
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._body.pid
 
     def wait_ready(self, until: float) -> None:
         """Wait for its first word; TimeoutError, ConnectionError when it died, or what keeps it from starting."""
@@ -112,13 +104,7 @@ class ChildProcess:
     def ended(self) -> bool:
         """Whether it has; then it is reaped, and how large it was is known."""
         with self._reaping:
-            if self._process.returncode is None:
-                with suppress(ChildProcessError):
-                    pid, status, usage = os.wait4(self.pid, os.WNOHANG)
-                    if pid:
-                        self._process.returncode = os.waitstatus_to_exitcode(status)
-                        self._peak_rss_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-            return self._process.returncode is not None
+            return self._body.ended()
 
     def is_gone(self) -> bool:
         """Whether it can take no job any more: ended, or about to."""
@@ -150,14 +136,14 @@ class ChildProcess:
             self.kill()
             self._wait_ended(CLOSE_SECONDS)
         self._listener.join(CLOSE_SECONDS)
-        code = self._process.returncode
+        code = self._body.exit_code
         name = signal.Signals(-code).name if code is not None and -code in set(signal.Signals) else None
-        how = f"killed by {name}" if name else f"exit code {code}"
+        how = f"killed by {name}" if name else "nobody knows how" if code is None else f"exit code {code}"
         return ChildDied(
             f"the job's own process died while it ran ({how})",
             exit_code=code,
             signal=name,
-            peak_rss_bytes=self._peak_rss_bytes,
+            peak_rss_bytes=self._body.peak_rss_bytes,
             last_lines=list(self._lines),
         )
 
@@ -171,10 +157,9 @@ class ChildProcess:
             pause = min(2 * pause, 0.05)
         return True
 
-    def _listen(self) -> None:
+    def _listen(self, errors: int) -> None:
         """Pass its log on to ours, and keep the end of it."""
-        assert self._process.stderr is not None
-        with self._process.stderr as lines, suppress(ValueError):
+        with os.fdopen(errors, "rb") as lines, suppress(ValueError):
             for line in lines:
                 self._lines.append(line.decode(errors="replace").rstrip())
                 sys.stderr.write(line.decode(errors="replace"))

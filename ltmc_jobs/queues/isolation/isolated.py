@@ -1,17 +1,21 @@
 """An isolated process: one warm child that runs one job at a time, and may crash, hang or be killed alone.
 
-The child is a command (`python -m workers.isolated`), never a fork: the process that starts it has threads.
+The child is never a fork of the process that starts it, which has threads: it is a command (`python -m
+workers.isolated`), or `birth` has somebody fork it who has none.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from ltmc_jobs.errors import JobCancelled, JobTimeout, LtmcError, Unavailable, from_dict
+from ltmc_jobs.queues.isolation.birth import Birth, Command
 from ltmc_jobs.queues.isolation.child_process import ChildProcess
 from ltmc_jobs.queues.isolation.frames import encode
 
@@ -34,12 +38,15 @@ class IsolatedProcess:
         *,
         modules: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        birth: Birth | None = None,
         jobs_per_child: int = JOBS_PER_CHILD,
         growth_bytes: int = GROWTH_BYTES,
     ) -> None:
-        """`modules` declare further job kinds; `environment` is the child's, else this process's own."""
+        """`modules` declare further job kinds; `environment` is the child's, else this process's own; where
+        `birth` can make no child, a command is started."""
         self._options = [*options, *(part for module in modules for part in ("--module", module))]
-        self._environment = environment
+        self._command = partial(Command, environment=environment)
+        self._birth = birth or self._command
         self._jobs_per_child = jobs_per_child
         self._growth_bytes = growth_bytes
         self._child: ChildProcess | None = None
@@ -57,7 +64,12 @@ class IsolatedProcess:
     def start(self) -> None:
         """Start the child, without waiting until it is ready."""
         if self._child is None:
-            self._child = ChildProcess(self._options, self._environment)
+            try:
+                self._child = ChildProcess(self._options, self._birth)
+            except OSError:
+                if self._birth is self._command:
+                    raise
+                self._child = ChildProcess(self._options, self._command)
 
     def run(
         self,
@@ -74,9 +86,8 @@ class IsolatedProcess:
         `{"log": line}` while it runs. JobTimeout when the time was over,
         JobCancelled after `cancel`, ChildDied when the child died by itself; after these three it is replaced.
         """
-        request = encode(
-            {"envelope": envelope, "job_id": job_id, "attempt": attempt, "timeout_seconds": timeout_seconds}
-        )
+        job = {"envelope": envelope, "job_id": job_id, "attempt": attempt, "timeout_seconds": timeout_seconds}
+        request = encode(job | {"starter": os.getpid()})
         with self._using:
             with self._changing:
                 self._is_running, self._is_cancelled = True, False
