@@ -97,8 +97,8 @@ class Call:
 def seal(spec: JobSpec, keys: Keyring) -> str:
     """The signed envelope of a job, as JSON; TypeError or ValueError for arguments that are none.
 
-    Written piece by piece in the order that `_canonical` sorts into: this is most of what an enqueue costs. What has its
-    usual value is left out: Redis keeps every envelope as long as its job.
+    Written piece by piece in the order that `_canonical` sorts into: this is most of what an enqueue costs. What has
+    its usual value is left out: Redis keeps every envelope as long as its job.
     """
     cached = f'"cache_key":{_text(spec.cache_key)},' if spec.cache_key is not None else ""
     principal = f'"principal":{_principal(spec.principal)},' if spec.principal != ANYONE else ""
