@@ -220,7 +220,7 @@ class Courier(threading.Thread):
             self._unsent = self._collect()
         room = self._staff.room().capped(AT_ONCE) if self._accepts else NO_ROOM
         look = any(room) and now - self._looked_for_starved > STARVED_LOOK_SECONDS
-        ticked = self._claims.tick(self._unsent, *room, look_for_starved=look)
+        ticked = self._claims.tick(self._unsent, *room, alone=self._staff.suspects(), look_for_starved=look)
         self._looked_for_starved = now if look else self._looked_for_starved
         self._offset = ticked.server_time - time.monotonic()
         self._come_again = ticked.come_again_at if ticked.come_again_at is not None else float("inf")

@@ -1,7 +1,8 @@
 """The forking parent: workers start from one warm, frozen image, and a dead one is replaced.
 
 Everything that all workers need is imported before the first fork, and nothing that must not cross
-one: no thread, no connection, no store, no model. So the pages of the code are shared by all.
+one: no thread, no connection, no store, no model. So the pages of the code are shared by all, and by the isolated
+processes that workers ask for (`workers.nursery`).
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.orchestration.installation import Installation
 from ltmc_jobs.private_files import make_private
 from ltmc_jobs.queues.envelope import Keyring
+from ltmc_jobs.queues.isolation.birth import Birth
 from ltmc_jobs.registry import Queue
 from ltmc_jobs.settings import Settings
 from workers.backoff import Backoff
+from workers.nursery import Nursery
 from workers.pools import Pool, pools_of
 from workers.processes import STOP_SECONDS, describe
 from workers.signals import STOPPING, Signals
 
-SHARED_MODULES = ("rq", "redis", "workers.worker", "workers.scheduler", "workers.recovery")
+SHARED_MODULES = ("rq", "redis", "workers.worker", "workers.scheduler", "workers.recovery", "workers.isolated")
 # What only a host with the memory's files needs; FAISS alone is 20 MB in each process that imports it by itself.
 STORE_MODULES = ("ltmc_jobs.stores.records_sqlite", "ltmc_jobs.stores.graph_sqlite", "ltmc_jobs.stores.vectors_faiss")
 
@@ -58,8 +61,9 @@ class Fleet:
     def __init__(self, settings: Settings, *, with_stores: bool, with_scheduler: bool) -> None:
         for module in SHARED_MODULES + STORE_MODULES * with_stores:
             importlib.import_module(module)
+        self.nursery = Nursery()
         self.members = [
-            Member(f"{pool.name}-{number}", lambda pool=pool: _work(settings, pool))  # type: ignore[misc]
+            Member(f"{pool.name}-{number}", lambda pool=pool: _work(settings, pool, self.nursery.door))  # type: ignore[misc]
             for pool in pools_of(settings, with_stores)
             for number in range(1, pool.processes + 1)
         ]
@@ -78,9 +82,24 @@ class Fleet:
             for member in self.members:
                 if member.pid is None and member.due <= time.monotonic():
                     self._start(member)
-            self._signals.wait(self._seconds_until_due())
-            self._reap()
+            self._wait(self._seconds_until_due())
         self._stop()
+
+    def _wait(self, seconds: float | None) -> None:
+        self._signals.wait(seconds, self.nursery)
+        self.nursery.serve(self._forget_all)
+        self._reap()
+
+    def _forget(self) -> None:
+        """In a forked process: let go of what is ours alone."""
+        os.close(self._life_writer)
+        self._signals.close()
+        self.nursery.forget()
+
+    def _forget_all(self) -> None:
+        """In an isolated process: its life hangs by its worker's."""
+        self._forget()
+        os.close(self._life_reader)
 
     def _seconds_until_due(self) -> float | None:
         waiting = [member.due for member in self.members if member.pid is None]
@@ -101,8 +120,7 @@ class Fleet:
         status = 1
         try:
             os.setpgid(0, 0)  # a signal to our group must reach it once, through us
-            os.close(self._life_writer)
-            self._signals.close()
+            self._forget()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
             threading.Thread(target=_end_with_parent, args=(self._life_reader,), daemon=True).start()
             member.body()
@@ -121,11 +139,12 @@ class Fleet:
     def _reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
+            self.nursery.note_end(pid, status, usage.ru_maxrss)
             for member in self.members:
                 if member.pid == pid:
                     self._note_end(member, os.waitstatus_to_exitcode(status))
@@ -137,8 +156,7 @@ class Fleet:
         pid = os.fork()
         if pid == 0:
             try:
-                os.close(self._life_writer)
-                self._signals.close()
+                self._forget()
                 signal.alarm(MEND_SECONDS)
                 _mend(self._settings)
             except BaseException:
@@ -163,8 +181,7 @@ class Fleet:
             if seconds <= 0 or self._signals.stops > 1:
                 self._signal_all(signal.SIGKILL)
                 seconds = 1.0
-            self._signals.wait(seconds)
-            self._reap()
+            self._wait(seconds)
 
     def _signal_all(self, number: signal.Signals) -> None:
         for member in self.members:
@@ -195,7 +212,7 @@ def _mend(settings: Settings) -> None:
     take_back(Redis.from_url(settings.redis_address()), journals(settings))
 
 
-def _work(settings: Settings, pool: Pool) -> None:
+def _work(settings: Settings, pool: Pool, birth: Birth) -> None:
     from workers.worker import work
 
     if Queue.VECTORS in pool.queues:
@@ -203,7 +220,7 @@ def _work(settings: Settings, pool: Pool) -> None:
         # For life. A fleet killed the hard way may leave its writer at its last job while the next fleet starts.
         writer = os.open(settings.run_directory / "vectors.lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(writer, fcntl.LOCK_EX)
-    work(settings, pool)
+    work(settings, pool, birth)
 
 
 def _schedule(settings: Settings) -> None:

@@ -7,8 +7,15 @@ import select
 import signal
 from contextlib import suppress
 from types import FrameType
+from typing import Protocol
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class HasFileno(Protocol):
+    """What `select` takes."""
+
+    def fileno(self) -> int: ...
 
 
 class Signals:
@@ -24,9 +31,10 @@ class Signals:
         for number in STOPPING:
             signal.signal(number, self._stop)
 
-    def wait(self, seconds: float | None) -> None:
-        """Return when a signal came, or the time is over."""
-        select.select([self._reader], [], [], seconds)
+    def wait(self, seconds: float | None, *others: HasFileno) -> None:
+        """Return when a signal came, one of the others can be read, or the time is over."""
+        sources: list[int | HasFileno] = [self._reader, *others]
+        select.select(sources, [], [], seconds)
         with suppress(BlockingIOError):
             while os.read(self._reader, 512):
                 pass

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import structlog
 
 from ltmc_jobs.queues.claims import Run
+from ltmc_jobs.queues.isolation.birth import Birth
 from ltmc_jobs.settings import Settings
 from workers.execution import Cancelled, Execution, TimeUp
 from workers.executors.contract import Executor, Room, is_overdue
@@ -20,6 +21,10 @@ from workers.runner import Runner
 
 GRACE_SECONDS = 1.0  # for a job that was told to stop
 RECENT_SECONDS = 5.0
+SUSPECTS = "suspects"
+# Slots for what may have killed a worker, beside its own kind's. A fork costs little; a command a second and 60 MB.
+FORKED_SUSPECTS, STARTED_SUSPECTS = 12, 2
+SUSPECT_IDLE_SECONDS = 10.0
 
 log = structlog.get_logger("ltmc.worker")
 
@@ -29,14 +34,19 @@ Ended = Callable[[Execution, Run], None]
 class Staff:
     """One of each executor; all but the inline one begin with their first job."""
 
-    def __init__(self, settings: Settings, runner: Runner, journal: Journal, ended: Ended) -> None:
+    def __init__(
+        self, settings: Settings, runner: Runner, journal: Journal, ended: Ended, birth: Birth | None = None
+    ) -> None:
         self._ended = ended
         self.inline = InlineExecutor(runner, journal, ended)
         self._by_name: dict[str, Executor] = {
             "inline": self.inline,
             "thread": ThreadExecutor(settings.thread_slots, runner, journal, ended),
             "asyncio": EventLoopExecutor(settings.async_slots, runner, journal, ended),
-            "process": ProcessExecutor(settings.process_slots, journal, ended),
+            "process": ProcessExecutor(settings.process_slots, journal, ended, birth),
+            SUSPECTS: ProcessExecutor(
+                FORKED_SUSPECTS if birth else STARTED_SUSPECTS, journal, ended, birth, SUSPECT_IDLE_SECONDS
+            ),
         }
         self._used: dict[str, float] = {}
         for executor in self._by_name.values():
@@ -48,15 +58,23 @@ class Staff:
         for execution in executions:
             sorted_out.setdefault(_place(execution), []).append(execution)
         for name, those in sorted_out.items():
-            self._used[name] = time.monotonic()
+            if name != SUSPECTS:
+                self._used[name] = time.monotonic()
             self._by_name[name].submit(those)
 
     def room(self) -> Room:
-        """What can be taken now, whatever comes: the least that any lately used executor can take."""
+        """What can be taken now, whatever comes: the least that any lately used executor can take.
+
+        Suspects have room of their own.
+        """
         since = time.monotonic() - RECENT_SECONDS
         busy = [name for name, used in self._used.items() if used > since or self._by_name[name].running]
         rooms = [self._by_name[name].room() for name in busy or ["inline"]]
         return Room(min(room.free for room in rooms), min(room.prefetch for room in rooms))
+
+    def suspects(self) -> int:
+        """How many suspects can be taken now."""
+        return self._by_name[SUSPECTS].room().free
 
     @property
     def has_backlog(self) -> bool:
@@ -115,4 +133,4 @@ class Staff:
 
 def _place(execution: Execution) -> str:
     """What may have killed a worker runs in a process of its own."""
-    return "process" if execution.claim.alone else execution.call.kind.executor
+    return SUSPECTS if execution.claim.alone else execution.call.kind.executor

@@ -17,6 +17,7 @@ import structlog
 
 from ltmc_jobs import __version__, logs
 from ltmc_jobs.queues.claims import Claims
+from ltmc_jobs.queues.isolation.birth import Birth
 from ltmc_jobs.queues.schedules.clockwork import Clockwork
 from ltmc_jobs.registry import STORELESS_QUEUES, Queue
 from ltmc_jobs.services import Services
@@ -40,8 +41,11 @@ SPENT = 75  # exit code: a job could not be stopped
 log = structlog.get_logger("ltmc.worker")
 
 
-def work(settings: Settings, pool: Pool) -> None:
-    """Work on a pool's queues until SIGTERM; what runs is ended first, or given to others when it takes too long."""
+def work(settings: Settings, pool: Pool, birth: Birth | None = None) -> None:
+    """Work on a pool's queues until SIGTERM; what runs is ended first, or given to others when it takes too long.
+
+    `birth` makes isolated processes faster than a command starts.
+    """
     logs.configure(settings.log_level, process=f"worker:{pool.name}")
     sys.setswitchinterval(SWITCH_SECONDS)
     shared = Shared.open(settings)
@@ -66,7 +70,7 @@ def work(settings: Settings, pool: Pool) -> None:
         errands=[lambda _leads: shared.metrics.flush(), Leader(shared.redis, name, journals(settings)), clock],
         stop_seconds=settings.stop_seconds,
     )
-    staff = Staff(settings, runner, journal, courier.ended)
+    staff = Staff(settings, runner, journal, courier.ended, birth)
     courier.employ(staff)
     listen_to_signals(courier)
     courier.start()

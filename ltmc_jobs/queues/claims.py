@@ -30,6 +30,7 @@ WHOLE_RENEWALS = 20  # one in so many also says again who this is and what it se
 STARVED_SECONDS = 60.0
 LOG_LINES = 1000
 MOVED_AT_ONCE = 1000
+ANY_NUMBER = 1_000_000
 
 TICK = script("tick", "limits", "complete")
 BURY = script("bury", "limits", "complete")
@@ -131,15 +132,24 @@ class Claims:
     number: int = 0
     _renewals: int = 0
 
-    def tick(self, runs: Sequence[Run], free: int, prefetch: int = 0, *, look_for_starved: bool = False) -> Ticked:
+    def tick(
+        self,
+        runs: Sequence[Run],
+        free: int,
+        prefetch: int = 0,
+        *,
+        alone: int = ANY_NUMBER,
+        look_for_starved: bool = False,
+    ) -> Ticked:
         """End these runs, then claim up to `free` jobs, and `prefetch` more where nobody else waits for work.
 
+        Of those that are to run in a process of their own at most `alone`; the others stay where they are.
         After an error the same runs are to be given again: then nothing ends twice, and nothing claimed is lost.
         """
         self.number += 1
         starved = STARVED_SECONDS if look_for_starved else 0
         arguments: list[Any] = [self.worker, self.tag, self.number, LEASE_SECONDS, CRASH_LIMIT, free, prefetch, starved]
-        arguments += (len(self.queues), *self.queues)
+        arguments += (alone, len(self.queues), *self.queues)
         for run in runs:
             arguments += (run.job_id, run.execution, run.ending.value, run.payload, run.error, run.delay_seconds)
             arguments += (f"{run.started_at:.6f}", f"{run.ended_at:.6f}", iso(run.started_at), iso(run.ended_at))

@@ -38,7 +38,11 @@ def main() -> None:
     fleet = Fleet(settings, with_stores=False, with_scheduler=False)
     # Young deaths are what this is about: each is replaced as soon as the first one is.
     fleet.members = [
-        Member(f"{pool.name}-{number}", lambda: work(settings, pool), backoff=Backoff(young_seconds=0.0))
+        Member(
+            f"{pool.name}-{number}",
+            lambda: work(settings, pool, fleet.nursery.door),
+            backoff=Backoff(young_seconds=0.0),
+        )
         for number in range(pool.processes)
     ]
     fleet.run()

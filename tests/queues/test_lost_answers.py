@@ -32,8 +32,8 @@ class LosingClaims(Claims):
 
     awaited: Any = None
 
-    def tick(self, runs: Sequence[Run], free: int, prefetch: int = 0, *, look_for_starved: bool = False) -> Ticked:
-        ticked = super().tick(runs, free, prefetch, look_for_starved=look_for_starved)
+    def tick(self, runs: Sequence[Run], free: int, prefetch: int = 0, **options: Any) -> Ticked:
+        ticked = super().tick(runs, free, prefetch, **options)
         if self.awaited is not None:
             awaited, self.awaited = self.awaited, None
             wait_until(awaited)

@@ -6,11 +6,12 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from ltmc_jobs.errors import ChildDied, JobCancelled, JobTimeout
 from ltmc_jobs.queues.claims import Run
+from ltmc_jobs.queues.isolation.birth import Birth
 from ltmc_jobs.queues.isolation.isolated import IsolatedProcess
 from workers.execution import Cancelled, Execution, Interruption, TimeUp, inflated
 from workers.executors.contract import Executor
@@ -20,8 +21,18 @@ from workers.journal import Journal
 class ProcessExecutor(Executor):
     """So many slots, each a thread that waits for its warm child; a child is killed to stop its job."""
 
-    def __init__(self, slots: int, journal: Journal, ended: Callable[[Execution, Run], None]) -> None:
+    def __init__(
+        self,
+        slots: int,
+        journal: Journal,
+        ended: Callable[[Execution, Run], None],
+        birth: Birth | None = None,
+        idle_seconds: float | None = None,
+    ) -> None:
+        """A child that has had nothing to do for `idle_seconds` ends."""
         super().__init__(slots, journal, ended)
+        self._birth = birth
+        self._idle_seconds = idle_seconds
         self._ready: SimpleQueue[bool] = SimpleQueue()
         self._children: list[IsolatedProcess] = []
         self._at_work: dict[str, IsolatedProcess] = {}
@@ -33,7 +44,7 @@ class ProcessExecutor(Executor):
         self.backlog.extend(executions)
         while len(self._children) < min(self.slots, len(self.running) + len(self.backlog)):
             modules = sorted({_module(execution) for execution in executions})
-            self._children.append(IsolatedProcess(modules=modules))
+            self._children.append(IsolatedProcess(modules=modules, birth=self._birth))
             name = f"isolated-{len(self._children)}"
             threading.Thread(target=self._work, args=(self._children[-1],), daemon=True, name=name).start()
         for _ in executions:
@@ -52,12 +63,20 @@ class ProcessExecutor(Executor):
             child.close()
 
     def _work(self, child: IsolatedProcess) -> None:
-        while self._ready.get():
+        while self._is_wanted(child):
             try:
                 execution = self.backlog.popleft()
             except IndexError:
                 continue  # given back
             self.end(execution, self._run(execution, child))
+
+    def _is_wanted(self, child: IsolatedProcess) -> bool:
+        """Wait until there may be a job; False when there will be none."""
+        try:
+            return self._ready.get(timeout=self._idle_seconds if child.pid else None)
+        except Empty:
+            child.close()
+            return self._ready.get()
 
     def _run(self, execution: Execution, child: IsolatedProcess) -> Run:
         claim = execution.claim

@@ -1,7 +1,7 @@
 -- A worker's tick: end what it has done, then claim what it has room for, over any number of queues, in one step.
 -- ARGV: worker, its tag (in the ids of its executions), sequence number, seconds of lease, crash limit, free slots,
--- prefetch, starved seconds (0: do not look), number of queues, queues, then per run: job, execution, outcome, payload,
--- error, delay, started, ended (seconds, then as text).
+-- prefetch, starved seconds (0: do not look), most jobs that run in a process of their own, number of queues, queues, then
+-- per run: job, execution, outcome, payload, error, delay, started, ended (seconds, then as text).
 -- Answer: server time, when to come again for a rate ('' if not), refused runs, then per claimed job: id, execution,
 -- queue, data, timeout, attempts, whether it is to run in a process of its own, whether it carries what is not signed,
 -- since when it was in its queue (RQ's text), how many retries it has left, how often its own process died.
@@ -9,9 +9,10 @@
 
 local worker, number, lease, crash_limit = ARGV[1], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local free, prefetch, starved = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local alone_left = tonumber(ARGV[9])
 local queues = {}
-for i = 1, tonumber(ARGV[9]) do queues[i] = ARGV[9 + i] end
-local runs_at = 10 + #queues
+for i = 1, tonumber(ARGV[10]) do queues[i] = ARGV[10 + i] end
+local runs_at = 11 + #queues
 local key, held = WORKER .. worker, HELD .. worker
 local prefix = ARGV[2] .. '-' .. number .. '-'  -- of the executions of this tick
 
@@ -44,12 +45,14 @@ end
 
 local claimed, members, soonest = {}, {}, nil
 
+-- Whether it is to run in a process of its own: it may have killed the one that it was in, or did.
+local function is_alone(f) return f[4] and f[4] ~= '0' or f[11] end
+
 local function answer(id, execution, queue, f)
   local unsigned = f[5] and f[5] ~= '' or f[6] and f[6] ~= '' or f[7] and f[7] ~= '' or f[8] and f[8] ~= ''
-  local alone = f[4] and f[4] ~= '0' or f[11]
   local n = #claimed
   claimed[n + 1], claimed[n + 2], claimed[n + 3], claimed[n + 4] = id, execution, queue, f[1]
-  claimed[n + 5], claimed[n + 6], claimed[n + 7] = whole(f[2], 300), whole(f[3], 1), alone and '1' or ''
+  claimed[n + 5], claimed[n + 6], claimed[n + 7] = whole(f[2], 300), whole(f[3], 1), is_alone(f) and '1' or ''
   claimed[n + 8] = unsigned and '1' or ''
   claimed[n + 9], claimed[n + 10], claimed[n + 11] = f[12] or '', whole(f[13], 0), whole(f[4], 0)
 end
@@ -59,6 +62,8 @@ local FIELDS = {'data', 'timeout', 'ltmc_attempts', 'ltmc_crashes', 'success_cal
 
 local MOST_SET_ASIDE = 500  -- jobs at their function's limit in one tick: Redis serves nobody else meanwhile
 local has_functions, set_aside = false, 0
+local MOST_PASSED_OVER = 1000  -- the same for jobs that this worker has no process for
+local passed_over = 0
 
 local function start(queue, id, f)
   local execution = prefix .. #members
@@ -85,6 +90,7 @@ local function start(queue, id, f)
     'worker_name', worker)
   call('ZADD', 'rq:executions:' .. id, ends, execution)
   members[#members + 1] = member
+  if is_alone(f) then alone_left = alone_left - 1 end
   answer(id, execution, queue, f)
   return true
 end
@@ -99,7 +105,7 @@ local function is_id(id)
   return false
 end
 
--- Claim up to so many jobs of a queue; how many.
+-- Claim up to so many jobs of a queue; how many. Those that are to run alone, and have no place here, stay at its head.
 local function claim(queue, wanted)
   if wanted <= 0 or control and control['pause:' .. queue] then return 0 end
   local limit = limit_of(control, 'queue:' .. queue)
@@ -111,18 +117,21 @@ local function claim(queue, wanted)
     if taken < wanted then soonest = math.min(soonest or later, later) end
     wanted = taken
   end
-  local got = 0
-  while got < wanted and set_aside < MOST_SET_ASIDE do
+  local got, passed = 0, {}
+  while got < wanted and set_aside < MOST_SET_ASIDE and #passed < MOST_PASSED_OVER do
     local ids = call('LPOP', QUEUE .. queue, wanted - got)
     if not ids then break end
     for _, id in ipairs(ids) do
       local f = is_id(id) and call('HMGET', JOB .. id, unpack(FIELDS)) or {}
       -- What has expired, was cancelled, or runs already is not run: its id was left behind.
       if f[1] and (f[9] == 'queued' or not f[9]) then
-        if start(queue, id, f) then got = got + 1 end
+        if alone_left <= 0 and is_alone(f) then passed[#passed + 1] = id
+        elseif start(queue, id, f) then got = got + 1 end
       end
     end
   end
+  for i = #passed, 1, -1 do call('LPUSH', QUEUE .. queue, passed[i]) end
+  passed_over = passed_over + #passed
   add_now()
   if set_aside >= MOST_SET_ASIDE then soonest = NOW end  -- there may be more behind them
   if limit and got < wanted then untake_rate('queue:' .. queue, limit, wanted - got) end
@@ -174,7 +183,15 @@ end
 local idle
 if again then idle = kept[3] == '1' else idle = free > 0 end
 if idle then
-  for _, queue in ipairs(queues) do call('SADD', IDLE .. queue, worker) end
+  for _, queue in ipairs(queues) do
+    -- Others may have a place for what was passed over. Who got nothing wakes nobody: two without a place would wake each
+    -- other for ever.
+    if passed_over > 0 and #members > 0 then
+      call('SREM', IDLE .. queue, worker)
+      wake(queue, 1)
+    end
+    call('SADD', IDLE .. queue, worker)
+  end
 elseif kept[3] == '1' then
   for _, queue in ipairs(queues) do call('SREM', IDLE .. queue, worker) end
 end
