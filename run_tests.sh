@@ -23,7 +23,8 @@ step "lint" ruff check .
 step "format" ruff format --check .
 step "types" mypy --strict ltmc_jobs workers api
 step "imports" lint-imports --no-logo
-step "tests" python -m pytest "$@"
+# Most of a test is waiting for processes to start, so two at a time; a file's tests share what they started.
+step "tests" python -m pytest -n "${TEST_PROCESSES:-2}" --dist loadfile "$@"
 
 if [ -n "$failed" ]; then
     printf '\nfailed:%s after %d s\n' "${failed%,}" "$SECONDS"
