@@ -44,12 +44,19 @@ def test_who_takes_some_wakes_one_and_who_takes_none_nobody(jobs: JobQueue, shar
     assert (_calls(shared.redis, "one"), _calls(shared.redis, "two")) == (1, 0)
 
 
-def _suspected(jobs: JobQueue, redis: Redis, suspects: int, others: int) -> list[str]:
+def test_the_first_suspect_runs_first(jobs: JobQueue, shared: Shared) -> None:
+    """However many more workers die while it waits."""
+    ids = _suspected(jobs, shared.redis, 2, 0)
+    later = _suspected(jobs, shared.redis, 2, 1, first=False)
+    assert _waiting(shared.redis) == ids + later
+
+
+def _suspected(jobs: JobQueue, redis: Redis, suspects: int, others: int, first: bool = True) -> list[str]:
     """Jobs in their queue, in this order, the first ones after they were at hand when a worker died."""
     ids = [jobs.enqueue(JobSpec(kind=kinds.NOTE, args={}, project="default")).id for _ in range(suspects + others)]
-    dead = _worker(redis, "dead")
-    claims = dead.tick([], suspects).claims
-    assert bury(redis, "dead", Ending.BACK, suspects=[claim.member for claim in claims]) == (suspects, suspects)
+    dead = _worker(redis, f"dead-{ids[0]}")
+    claims = dead.tick([], suspects, alone=9 * first).claims
+    assert bury(redis, dead.worker, Ending.BACK, suspects=[claim.member for claim in claims]) == (suspects, suspects)
     return ids
 
 

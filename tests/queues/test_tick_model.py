@@ -55,6 +55,7 @@ class Job:
     children: list[str] = field(default_factory=list)
     holder: tuple[str, str] | None = None
     cancelled: bool = False
+    suspect: bool = False
     watched: bool = False
 
 
@@ -161,14 +162,24 @@ class TickModel(RuleBasedStateMachine):
             self.jobs[job_id].attempts += 1
         return taken
 
+    def push_suspect(self, job: Job, before: dict[str, str]) -> None:
+        """Behind the suspects at the front, and before the one pushed last."""
+        job.status, job.suspect = "queued", True
+        waiting = self.waiting[job.queue]
+        known = [self.jobs[name].suspect or self.jobs[name].crashes > 0 for name in waiting]
+        at = waiting.index(before[job.queue]) if job.queue in before else [*known, False].index(False)
+        waiting.insert(at, job.id)
+        before[job.queue] = job.id
+
     def bury(self, worker: str, ending: Ending, suspects: set[str]) -> None:
+        before: dict[str, str] = {}
         for claim in sorted(self.held[worker], key=_place, reverse=True):
             job = self.jobs[claim.job_id]
             if job.holder != (worker, claim.execution):
                 continue
             if claim.member in suspects and not job.cancelled:
                 job.holder = None
-                self.push(job, front=True)
+                self.push_suspect(job, before)
             else:
                 self.end(worker, claim, ending)
         self.has_room[worker] = False

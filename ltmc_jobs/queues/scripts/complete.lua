@@ -144,6 +144,27 @@ local function let_go(worker, queue, runs)
   end
 end
 
+local MOST_LOOKED_AT = 1000
+local before = {}
+
+-- To the front of its queue, but behind the suspects that wait there already: else those of one death after the other
+-- would keep the first ones waiting. Those of one call keep their order, the last one being pushed first.
+local function push_suspect(queue, id)
+  local key, other = QUEUE .. queue, before[queue]
+  before[queue] = id
+  if not other then
+    local i = 0
+    repeat
+      other = call('LINDEX', key, i)
+      local f = other and call('HMGET', JOB .. other, 'ltmc_suspect', 'ltmc_crashes')
+      i = i + 1
+    until not f or not f[1] and (not f[2] or f[2] == '0') or i >= MOST_LOOKED_AT
+  end
+  call('HSET', JOB .. id, 'status', 'queued', 'enqueued_at', NOW_TEXT)
+  if not other or call('LINSERT', key, 'BEFORE', other, id) < 1 then call('RPUSH', key, id) end
+  wake(queue, 1)
+end
+
 -- The ends of a run: done, failed (with retries: again later), final (never again, but for a job with intervals of its
 -- own), refused (never begun, and never will be), stopped, back (not begun: to the front, and no attempt), again (begun
 -- and interrupted: to the front), suspect (it may have killed the process that it shared: next time in one of its own),
@@ -170,7 +191,7 @@ local function close(worker, run, crash_limit)
     end
   elseif outcome == 'suspect' then
     call('HSET', JOB .. id, 'ltmc_suspect', 1)
-    push(job.origin, id, true)
+    push_suspect(job.origin, id)
   else
     if outcome == 'back' then call('HSET', JOB .. id, 'ltmc_attempts', job.attempts - 1) end
     push(job.origin, id, true)
