@@ -26,12 +26,14 @@ import ltmc_jobs.jobs
 import ltmc_jobs.tools  # importing these two declares what may run
 from ltmc_jobs import logs
 from ltmc_jobs.errors import JobFailed, LtmcError
+from ltmc_jobs.queues.claims import Ending, Run, as_result
 from ltmc_jobs.queues.envelope import Call, Keyring, unseal
 from ltmc_jobs.queues.isolation.frames import Frames, encode
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from workers.execution import TRANSIENT
+from workers.journal import tell_end
 from workers.runner import Runner
 
 assert ltmc_jobs.jobs
@@ -113,8 +115,12 @@ class Child:
         call: Call | None = None
         try:
             call = unseal(request["envelope"], running.job_id, self.keys)
+            started = time.monotonic()
             result = self.result_of(call, running)
-            return encode({"ok": result, "rss": resident_bytes()})
+            answer = encode({"ok": result, "rss": resident_bytes()})
+            if "journal" in request:
+                _tell_done(request, result, started)
+            return answer
         except LtmcError as error:
             return self._failure(call, error, error)
         except BaseException as error:  # SystemExit too: a job that calls it has failed, and this process goes on
@@ -126,6 +132,20 @@ class Child:
         passes = call is not None and isinstance(error, (*TRANSIENT, *call.kind.retry_on))
         trace = "".join(traceback.format_exception(error))
         return encode({"error": told.as_dict(), "trace": trace, "passes": passes, "rss": resident_bytes()})
+
+
+def _tell_done(request: dict[str, Any], result: Any, started: float) -> None:
+    """The job's effects are there: should its worker die now, it is not to run again. Times are the server's."""
+    offset = float(request["server_offset"])
+    ends = Run(
+        request["job_id"],
+        request["execution"],
+        Ending.DONE,
+        as_result(result),
+        started_at=started + offset,
+        ended_at=time.monotonic() + offset,
+    )
+    tell_end(request["journal"], ends)
 
 
 def resident_bytes() -> int:

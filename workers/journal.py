@@ -10,6 +10,7 @@ import json
 import os
 import threading
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ class Journal:
 
 def read(file: Path) -> Entries:
     """What the journal of a dead process tells; a line that it did not finish is left out."""
-    ended: list[Run] = []
+    ended: dict[str, Run] = {}  # one each: a job's own process may have told before its worker did
     begun: set[str] = set()
     for line in file.read_bytes().splitlines(keepends=True):
         if not line.endswith(b"\n"):
@@ -82,11 +83,24 @@ def read(file: Path) -> Entries:
             elif line.startswith(b"D "):
                 fields = json.loads(line[2:])
                 run = Run(*fields)._replace(ending=Ending(fields[2]))
-                ended.append(run)
+                ended[f"{run.job_id}:{run.execution}"] = run
                 begun.discard(f"{run.job_id}:{run.execution}")
         except (ValueError, TypeError, IndexError):
             continue  # damaged: the lease brings the job back
-    return Entries(file.name.removesuffix(SUFFIX), ended, begun)
+    return Entries(file.name.removesuffix(SUFFIX), list(ended.values()), begun)
+
+
+def tell_end(file: str, run: Run) -> None:
+    """Note in a worker's journal that a run has ended, from the process that ran it: its worker may die unheard.
+
+    What is lost to a journal that is being compacted, or is gone, the worker tells itself.
+    """
+    with suppress(OSError):
+        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(descriptor, f"D {json.dumps(run)}\n".encode())
+        finally:
+            os.close(descriptor)
 
 
 def _opened(file: Path) -> int:

@@ -23,7 +23,7 @@ GRACE_SECONDS = 1.0  # for a job that was told to stop
 RECENT_SECONDS = 5.0
 SUSPECTS = "suspects"
 # Slots for what may have killed a worker, beside its own kind's. A fork costs little; a command a second and 60 MB.
-FORKED_SUSPECTS, STARTED_SUSPECTS = 12, 2
+FORKED_SUSPECTS, STARTED_SUSPECTS = 24, 2
 SUSPECT_IDLE_SECONDS = 10.0
 
 log = structlog.get_logger("ltmc.worker")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -13,7 +14,7 @@ from ltmc_jobs.errors import ChildDied, JobCancelled, JobTimeout
 from ltmc_jobs.queues.claims import Run
 from ltmc_jobs.queues.isolation.birth import Birth
 from ltmc_jobs.queues.isolation.isolated import IsolatedProcess
-from workers.execution import Cancelled, Execution, Interruption, TimeUp, inflated
+from workers.execution import Execution, Interruption, TimeUp, inflated
 from workers.executors.contract import Executor
 from workers.journal import Journal
 
@@ -95,6 +96,11 @@ class ProcessExecutor(Executor):
                     limit,
                     lambda words: _report(execution, words),
                     execution.begin,
+                    {
+                        "journal": str(self._journal.file),
+                        "execution": claim.execution,
+                        "server_offset": execution.courier.server_time() - time.monotonic(),
+                    },
                 )
             )
         except ChildDied as error:
@@ -102,7 +108,8 @@ class ProcessExecutor(Executor):
                 error, "\n".join([str(error), *error.__notes__]) if _has_notes(error) else str(error)
             )
         except JobCancelled:
-            return execution.failed(execution.reason() if execution.interrupted_at else Cancelled())
+            # Asked by nobody, it was cut short by the end of this process.
+            return execution.failed(execution.reason()) if execution.interrupted_at else execution.again()
         except JobTimeout:
             return execution.failed(TimeUp())
         except BaseException as error:  # whatever it is, it is the job's

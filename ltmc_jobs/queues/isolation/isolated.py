@@ -79,15 +79,16 @@ class IsolatedProcess:
         timeout_seconds: float,
         tell: Callable[[dict[str, Any]], None] = lambda _told: None,
         begin: Callable[[], None] = lambda: None,
+        more: Mapping[str, Any] | None = None,
     ) -> Any:
         """The result of the call in a signed envelope; raises the function's own error, its trace as a note.
 
         `begin` is called when the child has begun, which counts from then on; `tell` is given `{"progress": {...}}` and
-        `{"log": line}` while it runs. JobTimeout when the time was over,
+        `{"log": line}` while it runs; `more` is what else the child is told of the job. JobTimeout when the time was over,
         JobCancelled after `cancel`, ChildDied when the child died by itself; after these three it is replaced.
         """
         job = {"envelope": envelope, "job_id": job_id, "attempt": attempt, "timeout_seconds": timeout_seconds}
-        request = encode(job | {"starter": os.getpid()})
+        request = encode(job | {"starter": os.getpid()} | dict(more or {}))
         with self._using:
             with self._changing:
                 self._is_running, self._is_cancelled = True, False

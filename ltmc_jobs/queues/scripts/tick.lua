@@ -46,7 +46,8 @@ end
 local claimed, members, soonest = {}, {}, nil
 
 -- Whether it is to run in a process of its own: it may have killed the one that it was in, or did.
-local function is_alone(f) return f[4] and f[4] ~= '0' or f[11] end
+local function runs_alone(crashes, suspect) return crashes and crashes ~= '0' or suspect end
+local function is_alone(f) return runs_alone(f[4], f[11]) end
 
 local function answer(id, execution, queue, f)
   local unsigned = f[5] and f[5] ~= '' or f[6] and f[6] ~= '' or f[7] and f[7] ~= '' or f[8] and f[8] ~= ''
@@ -62,7 +63,8 @@ local FIELDS = {'data', 'timeout', 'ltmc_attempts', 'ltmc_crashes', 'success_cal
 
 local MOST_SET_ASIDE = 500  -- jobs at their function's limit in one tick: Redis serves nobody else meanwhile
 local has_functions, set_aside = false, 0
-local MOST_PASSED_OVER = 1000  -- the same for jobs that this worker has no process for
+local MOST_PASSED_OVER = 500  -- the same for jobs that this worker has no process for
+local PASSED_AT_ONCE = 50
 local passed_over = 0
 
 local function start(queue, id, f)
@@ -105,6 +107,34 @@ local function is_id(id)
   return false
 end
 
+local function put_back(queue, ids)
+  for last = #ids, 1, -PASSED_AT_ONCE do
+    local reversed = {}
+    for i = last, math.max(1, last - PASSED_AT_ONCE + 1), -1 do reversed[#reversed + 1] = ids[i] end
+    call('LPUSH', QUEUE .. queue, unpack(reversed))
+  end
+end
+
+-- Take those from the head of a queue that are to run alone, when there is no place for them; they are put back.
+local function pass_over(queue)
+  local passed = {}
+  while #passed < MOST_PASSED_OVER do
+    local ids = call('LPOP', QUEUE .. queue, PASSED_AT_ONCE)
+    if not ids then return passed end
+    for i, id in ipairs(ids) do
+      local f = call('HMGET', JOB .. id, 'ltmc_crashes', 'ltmc_suspect')
+      if not runs_alone(f[1], f[2]) then
+        local others = {}
+        for j = i, #ids do others[#others + 1] = ids[j] end
+        put_back(queue, others)
+        return passed
+      end
+      passed[#passed + 1] = id
+    end
+  end
+  return passed
+end
+
 -- Claim up to so many jobs of a queue; how many. Those that are to run alone, and have no place here, stay at its head.
 local function claim(queue, wanted)
   if wanted <= 0 or control and control['pause:' .. queue] then return 0 end
@@ -117,7 +147,7 @@ local function claim(queue, wanted)
     if taken < wanted then soonest = math.min(soonest or later, later) end
     wanted = taken
   end
-  local got, passed = 0, {}
+  local got, passed = 0, alone_left <= 0 and pass_over(queue) or {}
   while got < wanted and set_aside < MOST_SET_ASIDE and #passed < MOST_PASSED_OVER do
     local ids = call('LPOP', QUEUE .. queue, wanted - got)
     if not ids then break end
@@ -130,7 +160,7 @@ local function claim(queue, wanted)
       end
     end
   end
-  for i = #passed, 1, -1 do call('LPUSH', QUEUE .. queue, passed[i]) end
+  put_back(queue, passed)
   passed_over = passed_over + #passed
   add_now()
   if set_aside >= MOST_SET_ASIDE then soonest = NOW end  -- there may be more behind them
