@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ltmc_jobs.errors import (
     JobTimeout,
     Misconfigured,
 )
+from ltmc_jobs.queues.claims import Ending, Run, as_result
 from ltmc_jobs.queues.contract import JobSpec
 from ltmc_jobs.queues.envelope import Keyring, seal
 from ltmc_jobs.queues.isolation.isolated import IsolatedProcess
@@ -35,6 +37,7 @@ from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
 from tests.conftest import clean_environment, wait_until
 from tests.fleet import ROOT, open_installation
+from workers import journal
 
 MODULE = "tests.workers.test_isolated"
 
@@ -168,6 +171,28 @@ def test_what_a_job_says_is_told_while_it_runs(jobs: Jobs) -> None:
     assert told == [{"progress": {"done": 1, "total": 3, "message": "one of three"}}, {"log": "a line"}]
     assert 15 < result["left"] <= 20
     assert result["cancelled"] is False
+
+
+def test_the_end_is_in_the_journal_before_the_worker_hears_it(jobs: Jobs, tmp_path: Path) -> None:
+    """A worker that dies in between has not lost it, and one that tells it too has told it once."""
+    notes = journal.Journal(tmp_path, "worker")
+    for kind in (GIVE_PID, CONFLICT):
+        envelope, job_id = jobs.envelope(kind)
+        notes.begin(f"{job_id}:first")
+        more = {"journal": str(notes.file), "execution": "first", "server_offset": 1000.0}
+        with suppress(Conflict):
+            result = jobs.process.run(envelope, job_id, 1, 10, more=more)
+            told = Run(job_id, "first", Ending.DONE, as_result(result))
+            (found,) = journal.read(notes.file).ended
+            assert found[:4] == told[:4]
+            assert 0 <= found.ended_at - found.started_at < 5
+            notes.end(told)
+    entries = journal.read(notes.file)
+    assert entries.ended == [told]
+    assert entries.begun == {f"{job_id}:first"}, "what failed is for the worker to judge"
+    notes.close()
+    journal.tell_end(str(notes.file), told)
+    assert not notes.file.exists()
 
 
 def test_errors_keep_their_type_and_the_child_lives_on(jobs: Jobs) -> None:
