@@ -6,7 +6,6 @@ import contextlib
 import os
 import select
 import signal
-import socket
 import threading
 import time
 from collections import deque
@@ -24,13 +23,13 @@ from ltmc_jobs.queues.wake import WakeCall
 from workers.execution import Execution, opened
 from workers.executors.contract import NO_ROOM
 from workers.journal import Journal
-from workers.staff import Staff
+from workers.staff import LOOK_SECONDS, Staff
 from workers.tally import Tally
+from workers.words import Words
 
 FLUSH_SECONDS = 0.002
 FLUSH_RUNS = 64
 AT_ONCE = 256  # ends and claims of a tick: Redis serves nobody else meanwhile
-LOOK_SECONDS = 0.05  # how often what waits behind something, or was told to stop, is looked at
 AWAY_SECONDS = (0.05, 1.0)  # first and longest pause while Redis is away
 STARVED_LOOK_SECONDS = 1.0
 STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -65,7 +64,7 @@ class Courier(threading.Thread):
         self._reader, self.ear = os.pipe()  # the numbers of signals may be written there
         os.set_blocking(self.ear, False)
         self._ended: deque[tuple[Execution, Run]] = deque()
-        self._words: deque[tuple[Claim, str, str]] = deque()
+        self._words = Words(claims)
         self._first_ended = 0.0
         self._offset = 0.0  # server's time less our monotonic time
         self._hungry = True  # may claim: not known to have found nothing
@@ -94,7 +93,7 @@ class Courier(threading.Thread):
 
     def report(self, execution: Execution, kind: str, text: str) -> None:
         """A job tells of itself."""
-        self._words.append((execution.claim, kind, text))
+        self._words.add(execution.claim, kind, text)
         self.poke()
 
     def stop(self) -> None:
@@ -126,13 +125,16 @@ class Courier(threading.Thread):
         return (not self.held and not self._ended) or time.monotonic() > self.stopping_at
 
     def _wait(self) -> None:
-        sources: list[int | socket.socket] = [self._reader, *self._wake.sources()]
-        ready, _, _ = select.select(sources, [], [], max(0.0, self._seconds()))
+        ears = select.poll()  # a process with many connections has numbers beyond what select takes
+        ears.register(self._reader, select.POLLIN)
+        for source in self._wake.sources():
+            ears.register(source, select.POLLIN)
+        ready = [number for number, _ in ears.poll(max(0.0, self._seconds()) * 1000)]
         if self._reader in ready:
             for byte in os.read(self._reader, 4096):
                 if byte in STOPPING:
                     self.stop()
-        if len(ready) > (self._reader in ready):
+        if ready and ready != [self._reader]:
             self._hear()
 
     def _seconds(self) -> float:
@@ -149,15 +151,6 @@ class Courier(threading.Thread):
             return due - now
         return min(due, self._look_at) - now
 
-    def _look_after_staff(self, now: float) -> None:
-        """Look after what runs and what waits behind it, and settle when to look again."""
-        stops = self.stopping_at is not None
-        self._staff.look_after(now, stopping=stops)
-        running = list(self._staff.running())
-        stops = stops or any(one.interrupted_at is not None for one in running) or self._staff.has_backlog
-        nearest = min((one.deadline - now for one in running), default=1.0)
-        self._look_at = now + (LOOK_SECONDS if stops else max(LOOK_SECONDS, min(1.0, nearest)))
-
     def _flush_is_due(self, now: float) -> bool:
         idle = len(self._ended) >= len(self.held)  # all that we hold has ended: nothing more will come
         return idle or len(self._ended) >= FLUSH_RUNS or now - self._first_ended >= FLUSH_SECONDS
@@ -166,34 +159,43 @@ class Courier(threading.Thread):
         try:
             for message in self._wake.messages():
                 if message.startswith(b"c"):
-                    job_id = message[1:].decode()
-                    self._staff.cancel([one for one in list(self.held.values()) if one.job_id == job_id])
-                    self._look_at = 0.0
+                    self._cancel([message[1:].decode()])
                 else:
                     self._hungry = True
         except redis.RedisError:
             self._wake.reset()
             self._hungry = True  # it may have been told on the way
 
+    def _cancel(self, job_ids: Sequence[str]) -> None:
+        self._staff.cancel([one for one in list(self.held.values()) if one.job_id in job_ids])
+        self._look_at = 0.0
+
     def _round(self) -> None:
         now = time.monotonic()
+        if now >= self._look_at or self.stopping_at is not None:
+            self._look_at = now + self._staff.look_after(now, stopping=self.stopping_at is not None)
         try:
             self._wake.listen()
             if now - self._renewed >= RENEW_SECONDS or not self._renewed:
                 self._renew()
-            if now >= self._look_at or self.stopping_at is not None:
-                self._look_after_staff(now)
-            if self._words:
-                self._send_words()
+            self._words.send()
             if self._needs_tick(now):
                 self._tick(now)
             if now - self._errand >= 1.0:
                 self._errand = now
-                for errand in self._errands:
-                    errand(self._leads)
+                self._run_errands()
             self._pause = 0.0
         except redis.RedisError as error:
             self._stand_by(error)
+
+    def _run_errands(self) -> None:
+        for errand in self._errands:
+            try:
+                errand(self._leads)
+            except redis.RedisError:
+                raise
+            except Exception:
+                log.exception("an errand failed; it is tried again in a second")
 
     def _needs_tick(self, now: float) -> bool:
         due = self._unsent is not None or self.server_time() >= self._come_again
@@ -212,6 +214,8 @@ class Courier(threading.Thread):
         # Nobody woke it meanwhile: a worker that is drained, or was buried in its sleep, is not on the lists for that.
         self._hungry = self._hungry or not renewed.held_on or (self._drained and not renewed.drained)
         self._leads, self._drained = renewed.leads, renewed.drained
+        if renewed.cancelled:
+            self._cancel(renewed.cancelled)
         if self._unsent is None and renewed.held > len(self.held):  # a restart lost what it was told last
             self._unsent = self._claims.strays(self.held, renewed.server_time)
 
@@ -228,7 +232,9 @@ class Courier(threading.Thread):
         if ticked.refused:
             log.warning("ended too late; the job had been given to another", jobs=ticked.refused)
         self._unsent = None
-        self._journal.settle([one.claim.member for one in self._staff.running()], [run for _, run in list(self._ended)])
+        self._journal.settle(
+            lambda: [one.claim.member for one in self._staff.running()], lambda: [run for _, run in list(self._ended)]
+        )
         if self._accepts:  # else they are those of a tick sent before: they go back with the strays, or as it leaves
             self._dispatch(ticked.claims)
         # Full: it asks again when a job ends. Not full: the queues were empty, and it will be woken. Or it got all that
@@ -246,33 +252,30 @@ class Courier(threading.Thread):
         return runs
 
     def _dispatch(self, claims: Sequence[Claim]) -> None:
-        executions = []
+        executions, refused = [], []
         for claim in claims:
             try:
                 execution = Execution(claim, opened(claim, self._keys), self)
                 executions.append(execution)
             except EnvelopeRefused as error:
-                self._refuse(claim.job_id, error)
-                execution = Execution(claim, None, self)
-                self.ended(execution, execution.failed(error))
+                execution = Execution(claim, None, self, ended=True)
+                refused.append((execution, error))
             self.held[claim.member] = execution
         self._staff.submit(executions)
         if self._staff.has_backlog:
             self._look_at = min(self._look_at, time.monotonic() + LOOK_SECONDS)
-
-    def _send_words(self) -> None:
-        words = [self._words.popleft() for _ in range(len(self._words))]
-        try:
-            self._claims.report(words)
-        except redis.RedisError:
-            self._words.extendleft(reversed(words))
-            raise
+        for execution, why in refused:
+            self.ended(execution, execution.failed(why))
+            with contextlib.suppress(redis.RedisError):  # the job itself says it too
+                self._refuse(execution.job_id, why)
 
     def _stand_by(self, error: redis.RedisError) -> None:
         """Redis is away or refuses: keep what has ended, and try again; jobs at hand go on meanwhile."""
         first, longest = AWAY_SECONDS
         if not self._pause:
-            log.error("Redis takes no writes; they are kept", reason=reach.refusal(error) or str(error))
+            reason = reach.refusal(error)
+            words = "Redis takes no writes; they are kept" if reason else "Redis did not understand; it is tried again"
+            log.error(words, reason=reason or str(error))
         self._pause = min(longest, self._pause * 2 or first)
         self._wake.reset()
         self._hungry = True
@@ -286,8 +289,7 @@ class Courier(threading.Thread):
                 self._ended.append((execution, execution.again()))
         while time.monotonic() < until:
             try:
-                if self._words:
-                    self._send_words()
+                self._words.send()
                 while self._unsent is not None or self._ended:
                     self._tick(time.monotonic())
                 for errand in self._errands:

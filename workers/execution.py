@@ -151,6 +151,15 @@ class Execution:
 
 def opened(claim: Claim, keys: Keyring) -> Call:
     """The verified call of a claim; EnvelopeRefused for anything that this installation did not sign as it stands."""
+    try:
+        return _opened(claim, keys)
+    except EnvelopeRefused:
+        raise
+    except Exception as error:  # whatever it is that somebody wrote there, it must stop no worker
+        raise EnvelopeRefused(f"the job cannot be read ({type(error).__name__})") from None
+
+
+def _opened(claim: Claim, keys: Keyring) -> Call:
     if claim.unsigned:
         raise EnvelopeRefused("the job carries RQ callbacks or webhooks, which are not signed")
     data = inflated(claim.data)

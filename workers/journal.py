@@ -9,13 +9,17 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import structlog
+
 from ltmc_jobs.private_files import make_private
 from ltmc_jobs.queues.claims import Ending, Run
+
+log = structlog.get_logger("ltmc.worker")
 
 SUFFIX = ".journal"
 COMPACTED_BYTES = 256 * 1024
@@ -38,6 +42,7 @@ class Journal:
         self._descriptor = _opened(self.file)
         self._lock = threading.Lock()
         self._size = 0
+        self._is_ill = False
 
     def begin(self, member: str) -> None:
         """A run begins."""
@@ -47,12 +52,12 @@ class Journal:
         """A run has ended."""
         self._write(f"D {json.dumps(run)}\n".encode())
 
-    def settle(self, running: Collection[str], unsent: Iterable[Run]) -> None:
-        """Forget what Redis knows, now and then; `running` and `unsent` are what it does not."""
+    def settle(self, running: Callable[[], Iterable[str]], unsent: Callable[[], Iterable[Run]]) -> None:
+        """Forget what Redis knows, now and then; `running` and `unsent` give what it does not."""
         if self._size < COMPACTED_BYTES:
             return
-        with self._lock:
-            lines = [f"S {member}\n" for member in running] + [f"D {json.dumps(run)}\n" for run in unsent]
+        with self._lock:  # nobody begins or ends meanwhile
+            lines = [f"S {member}\n" for member in running()] + [f"D {json.dumps(run)}\n" for run in unsent()]
             aside = self.file.with_suffix(".new")
             descriptor = _opened(aside)
             self._size = os.write(descriptor, "".join(lines).encode())
@@ -62,12 +67,22 @@ class Journal:
 
     def close(self) -> None:
         """Everything is in Redis."""
-        os.close(self._descriptor)
+        with self._lock:
+            descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
         self.file.unlink(missing_ok=True)
 
     def _write(self, line: bytes) -> None:
         with self._lock:
-            self._size += os.write(self._descriptor, line)
+            if self._descriptor < 0:
+                return  # a job that nobody waits for any more
+            try:
+                self._size += os.write(self._descriptor, line)
+                self._is_ill = False
+            except OSError as error:  # without a journal, the lease brings a dead process's jobs back
+                if not self._is_ill:
+                    log.error("the journal cannot be written; a crash may now run a job twice", error=str(error))
+                self._is_ill = True
 
 
 def read(file: Path) -> Entries:

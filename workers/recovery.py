@@ -78,7 +78,10 @@ def take_back(connection: Redis, directory: Path) -> int:
     for file in directory.glob(f"*{journal.SUFFIX}") if directory.exists() else ():
         name = WorkerName.read(file.name.removesuffix(journal.SUFFIX))
         if name and name.is_dead_here:
-            taken += _replay(connection, file)
+            try:
+                taken += _replay(connection, file)
+            except OSError as error:  # another user's, perhaps; the lease brings its jobs back
+                log.error("a dead worker's journal cannot be read", file=str(file), error=str(error))
     for name in _leased(connection):
         if name.is_dead_here:  # its journal is gone, or another home's
             buried = bury(connection, str(name), Ending.AGAIN)

@@ -21,6 +21,7 @@ from workers.runner import Runner
 
 GRACE_SECONDS = 1.0  # for a job that was told to stop
 RECENT_SECONDS = 5.0
+LOOK_SECONDS = 0.05  # how often what waits behind something, or was told to stop, is looked at
 SUSPECTS = "suspects"
 # Slots for what may have killed a worker, beside its own kind's. A fork costs little; a command a second and 60 MB.
 FORKED_SUSPECTS, STARTED_SUSPECTS = 24, 2
@@ -95,8 +96,11 @@ class Staff:
         for executor in self._by_name.values():
             yield from list(executor.running.values())
 
-    def look_after(self, now: float, *, stopping: bool) -> None:
-        """Interrupt what is out of time, give up what will not stop, give back what would wait for long."""
+    def look_after(self, now: float, *, stopping: bool) -> float:
+        """Interrupt what is out of time, give up what will not stop, give back what would wait for long.
+
+        How many seconds later to look again, if nothing is taken meanwhile.
+        """
         for executor in self._by_name.values():
             if executor.backlog and (stopping or executor.holds_up()):
                 for execution in executor.give_back():
@@ -109,13 +113,17 @@ class Staff:
                 elif execution.interrupted_at is not None and now - execution.interrupted_at > GRACE_SECONDS:
                     log.error("a job does not stop; its worker is replaced", job_id=execution.job_id)
                     executor.give_up(execution)
+        running = list(self.running())
+        if stopping or self.has_backlog or any(one.interrupted_at is not None for one in running):
+            return LOOK_SECONDS
+        return max(LOOK_SECONDS, min([1.0, *(one.deadline - now for one in running)]))
 
     def cancel(self, executions: Sequence[Execution]) -> None:
         """Stop these: at once if they have not begun."""
         for execution in executions:
-            executor = self._by_name[_place(execution)]
             if execution.interrupted_at is not None or execution.ended:
                 continue
+            executor = self._by_name[_place(execution)]
             try:
                 executor.backlog.remove(execution)
             except ValueError:

@@ -108,6 +108,7 @@ class Renewed(NamedTuple):
     server_time: float
     drained: bool  # its host is to take no more jobs
     held: int  # jobs that it holds, as the server has it
+    cancelled: list[str]  # of these, the jobs that somebody cancelled
 
 
 def as_result(value: Any) -> str:
@@ -176,10 +177,13 @@ class Claims:
         shown = [text for pair in self.facts.items() for text in pair] if whole else []
         lead = "1" if may_lead else ""
         head = (self.worker, LEASE_SECONDS, WORKER_LIFE_SECONDS, lead, LEAD_SECONDS, "1" if whole else "")
-        held_on, leads, now, drained, held = RENEW.run(self.connection, [*head, len(self.queues), *self.queues, *shown])
+        answer = RENEW.run(self.connection, [*head, len(self.queues), *self.queues, *shown])
+        held_on, leads, now, drained, held, cancelled = answer
         if held_on != b"1":  # buried meanwhile: say again who this is
             self._renewals = 0
-        return Renewed(held_on == b"1", leads == b"1", float(now), drained == b"1", held)
+        return Renewed(
+            held_on == b"1", leads == b"1", float(now), drained == b"1", held, [one.decode() for one in cancelled]
+        )
 
     def report(self, words: Iterable[tuple[Claim, str, str]]) -> None:
         """Tell what running jobs say of themselves: (claim, "progress" or "log", text)."""

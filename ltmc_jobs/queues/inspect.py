@@ -29,6 +29,11 @@ REGISTRIES = {
 }
 
 
+def registry_of(state: JobStatus) -> str | None:
+    """The registry that jobs of this state are in; RQ keeps the stopped ones with the failed."""
+    return REGISTRIES.get(JobStatus.FAILED if state == JobStatus.STOPPED else state)
+
+
 def job_key(job_id: str) -> str:
     """RQ's hash of a job."""
     return f"rq:job:{job_id}"
@@ -198,7 +203,7 @@ def workers(connection: Redis) -> list[dict[str, Any]]:
 def _ids(connection: Redis, queue: str, wanted: JobStatus, limit: int) -> list[str]:
     if wanted == JobStatus.QUEUED:
         return [_text(value) for value in connection.lrange(f"rq:queue:{queue}", -limit, -1)]
-    registry = REGISTRIES.get(wanted)
+    registry = registry_of(wanted)
     members = connection.zrange(f"rq:{registry}:{queue}", -limit, -1) if registry else []
     return [_text(member).partition(":")[0] for member in members]
 
@@ -247,7 +252,7 @@ def _error(text: dict[str, bytes], meta: dict[str, Any]) -> dict[str, Any]:
 def _json(value: bytes | None) -> Any:
     try:
         return json.loads(value) if value else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None  # not ours: a pickle, or damaged; never opened
 
 

@@ -111,6 +111,8 @@ def _due(spec: JobSpec) -> str:
 
 def _payload(spec: JobSpec, keys: Keyring) -> str:
     """RQ's `data` of a job: its function's path and, as the one argument, its envelope."""
+    if not all(ID.fullmatch(parent) for parent in spec.depends_on):
+        raise InvalidArguments(f"{spec.kind.name}: it depends on what is no id of a job: letters, digits, - and _")
     if not ID.fullmatch(spec.id):
         raise InvalidArguments(f"{spec.id!r} is no id of a job: letters, digits, - and _")
     try:

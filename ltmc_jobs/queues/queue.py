@@ -10,6 +10,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ResponseError
 
+from ltmc_jobs.errors import NotFound
 from ltmc_jobs.queues import control, inspect, producer, revival, sweep, waiting
 from ltmc_jobs.queues.contract import JobInfo, JobRef, JobSpec, JobStatus, Outcome
 from ltmc_jobs.queues.control import Controls, Limit, Subject
@@ -27,6 +28,13 @@ def reached(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call; the server's absence or refusal becomes QueueUnavailable."""
     with reaching():
         return function(*args, **kwargs)
+
+
+def checked(job_id: str) -> str:
+    """An id as jobs have them; NotFound for what can be none, and might name another key."""
+    if not producer.ID.fullmatch(job_id):
+        raise NotFound("there is no such job: an id is letters, digits, - and _")
+    return job_id
 
 
 class JobQueue:
@@ -48,10 +56,10 @@ class JobQueue:
         commands = producer.commands(specs, self.keys)
         with reaching():
             made = [one for command in commands for one in producer.ENQUEUE.run(self.connection, command)]
-            kept = self._kept() if durable and commands else None
+            kept = self.kept() if durable and commands else None
         return producer.refs(specs, made, kept)
 
-    def _kept(self) -> bool:
+    def kept(self) -> bool:
         """Whether all that was written so far is on the server's disk, or with a replica."""
         # A command of its own in front: what is waited for is all that the server wrote up to it.
         pipeline = self.connection.pipeline(transaction=False)
@@ -80,16 +88,16 @@ class JobQueue:
         return reached(revival.forget, self.connection, job_ids)
 
     def outcome(self, job_id: str, seconds: float) -> Outcome:
-        return reached(waiting.outcome, self.connection, job_id, seconds)
+        return reached(waiting.outcome, self.connection, checked(job_id), seconds)
 
     def status(self, job_id: str) -> JobInfo:
-        return reached(inspect.status, self.connection, job_id)
+        return reached(inspect.status, self.connection, checked(job_id))
 
     def cancel(self, job_id: str) -> bool:
-        return reached(control.cancel, self.connection, job_id)
+        return reached(control.cancel, self.connection, checked(job_id))
 
     def retry(self, job_id: str) -> JobInfo:
-        reached(control.retry, self.connection, job_id)
+        reached(control.retry, self.connection, checked(job_id))
         return self.status(job_id)
 
     def list(
@@ -131,7 +139,7 @@ class JobQueue:
         return reached(fleet.held_by, self.connection, host)
 
     def why(self, job_id: str) -> dict[str, Any]:
-        return reached(whereabouts.why, self.connection, job_id)
+        return reached(whereabouts.why, self.connection, checked(job_id))
 
 
 class AsyncJobQueue:
@@ -142,23 +150,24 @@ class AsyncJobQueue:
         self._connection = connection
         self._replies = waiting.Replies(connection)
 
-    async def enqueue(self, spec: JobSpec) -> JobRef:
-        return (await self.enqueue_many([spec]))[0]
+    async def enqueue(self, spec: JobSpec, *, durable: bool = False) -> JobRef:
+        return (await self.enqueue_many([spec], durable=durable))[0]
 
-    async def enqueue_many(self, specs: Sequence[JobSpec]) -> list[JobRef]:
-        """Put jobs in; their ends will be told to this loop."""
+    async def enqueue_many(self, specs: Sequence[JobSpec], *, durable: bool = False) -> list[JobRef]:
+        """Put jobs in; their ends will be told to this loop. `durable` as in JobQueue."""
         commands = producer.commands(specs, self._blocking.keys, self._replies.channel)
         with reaching():
             await self._replies.listen()
             self._replies.expect(spec.id for spec in specs)
             made = [one for command in commands for one in await producer.ENQUEUE.run_async(self._connection, command)]
-        refs = producer.refs(specs, made)
+            kept = await asyncio.to_thread(self._blocking.kept) if durable and commands else None
+        refs = producer.refs(specs, made, kept)
         self._replies.forget(ref.id for ref in refs if not ref.created)  # its end is told to who made it
         return refs
 
     async def outcome(self, job_id: str, seconds: float) -> Outcome:
         with reaching():
-            return await self._replies.outcome(job_id, seconds)
+            return await self._replies.outcome(checked(job_id), seconds)
 
     async def status(self, job_id: str) -> JobInfo:
         return await asyncio.to_thread(self._blocking.status, job_id)

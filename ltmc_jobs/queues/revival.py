@@ -8,7 +8,7 @@ from typing import Any
 from redis import Redis
 
 from ltmc_jobs.queues.contract import JobSpec, JobStatus
-from ltmc_jobs.queues.inspect import REGISTRIES, job_key, results_key, state_named
+from ltmc_jobs.queues.inspect import job_key, registry_of, results_key, state_named
 
 UNSUCCESSFUL = (JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
 
@@ -42,7 +42,7 @@ def forget(connection: Redis, job_ids: Iterable[str], states: Sequence[JobStatus
         if status in wanted:
             own = job_key(job_id)
             pipeline.unlink(own, f"{own}:dependents", f"rq:job::{job_id}:dependencies", results_key(job_id))
-            if registry := REGISTRIES.get(wanted[status]):
+            if registry := registry_of(wanted[status]):
                 pipeline.zrem(f"rq:{registry}:{origin.decode()}", job_id)
             gone += 1
     pipeline.execute()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from typing import Any
 
 import redis
@@ -13,6 +14,7 @@ from ltmc_jobs import keys
 
 # Long, since nothing is polled for; it ends now and then so that a connection that died silently is noticed.
 BLOCK_SECONDS = 30
+GRACE_SECONDS = 5.0
 
 
 class WakeCall:
@@ -22,6 +24,7 @@ class WakeCall:
         self._pool = connection.connection_pool
         self._key = f"{keys.PREFIX}wake:{worker}"
         self._line: Any = None
+        self._asked = 0.0
 
     def sources(self) -> list[socket.socket]:
         """What becomes readable when there is a message."""
@@ -30,11 +33,13 @@ class WakeCall:
 
     def listen(self) -> None:
         """Send the read, if none is out; raises redis.RedisError."""
+        if self._line is not None and time.monotonic() - self._asked > BLOCK_SECONDS + GRACE_SECONDS:
+            self.reset()  # the server would have answered by now: the connection has died without a word
         if self._line is None:
             line: Any = self._pool.make_connection()
             line.connect()
             line.send_command("BLPOP", self._key, BLOCK_SECONDS)
-            self._line = line
+            self._line, self._asked = line, time.monotonic()
 
     def messages(self) -> list[bytes]:
         """The message that has come, if any; the next read is out."""
@@ -42,6 +47,7 @@ class WakeCall:
             return []
         answer = self._line.read_response()
         self._line.send_command("BLPOP", self._key, BLOCK_SECONDS)
+        self._asked = time.monotonic()
         return [answer[1]] if answer else []
 
     def reset(self) -> None:

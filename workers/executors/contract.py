@@ -90,6 +90,7 @@ class Executor(ABC):
 
     def begin(self, execution: Execution) -> None:
         """Its function is about to run."""
+        # One that was given away meanwhile runs in vain: its end is refused.
         self.running[execution.claim.member] = execution
         self._journal.begin(execution.claim.member)
         execution.begin()

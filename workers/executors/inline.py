@@ -86,8 +86,12 @@ class InlineExecutor(Executor):
             self._inside = False
             ends = [error] * len(batch)
         for execution, end in zip(batch, ends, strict=True):
-            failed = isinstance(end, BaseException)
-            self.end(execution, execution.failed(end) if failed else execution.done(end))
+            if isinstance(end, Interruption) and execution.interrupted_at is None:
+                self.end(execution, execution.again())  # a neighbour was meant
+            elif isinstance(end, BaseException):
+                self.end(execution, execution.failed(end))
+            else:
+                self.end(execution, execution.done(end))
 
     def _interrupted(self, _number: int, _frame: FrameType | None) -> None:
         told = [execution for execution in self._batch if execution.interrupted_at is not None]

@@ -43,6 +43,9 @@ for i = 6, 5 + count do queues[#queues + 1] = ARGV[i] end
 if count == 0 then
   for queue in string.gmatch(call('HGET', key, 'queues') or '', '[^,]+') do queues[#queues + 1] = queue end
 end
+if #queues == 0 then  -- long dead: its hash has expired
+  for _, name in ipairs(call('SMEMBERS', NAMES_OF_QUEUES)) do queues[#queues + 1] = string.sub(name, #QUEUE + 1) end
+end
 call('DEL', held, WAKE .. worker)
 call('ZREM', LEASES, worker)
 call('SREM', 'rq:workers', key)

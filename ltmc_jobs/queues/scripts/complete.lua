@@ -1,6 +1,7 @@
 -- How a job's run ends; all in one step, fenced: whoever no longer holds the job changes nothing.
 
 local CANCELLED = '{"code": "job_cancelled", "message": "The job was cancelled.", "retry": false}'
+local MOST_INTERRUPTED = 3  -- attempts that ended with their worker unheard of: then it runs where it can silence none
 local TYPE = {done = '1', failed = '2', stopped = '3', retried = '4', exhausted = '5'}  -- RQ's result types
 
 local function free_dependents(id)
@@ -193,7 +194,8 @@ local function close(worker, run, crash_limit)
     call('HSET', JOB .. id, 'ltmc_suspect', 1)
     push_suspect(job.origin, id)
   else
-    if outcome == 'back' then call('HSET', JOB .. id, 'ltmc_attempts', job.attempts - 1) end
+    if outcome == 'back' then call('HSET', JOB .. id, 'ltmc_attempts', job.attempts - 1)
+    elseif job.attempts >= MOST_INTERRUPTED then call('HSET', JOB .. id, 'ltmc_suspect', 1) end
     push(job.origin, id, true)
   end
 end
@@ -216,7 +218,14 @@ local function complete(worker, runs, control, crash_limit)
   end
   for queue, those in pairs(by_queue) do let_go(worker, queue, those) end
   for _, run in ipairs(runs) do
-    if not run.lost then close(worker, run, crash_limit) end
+    if not run.lost and not pcall(close, worker, run, crash_limit) then
+      -- Somebody wrote a key of the job's that is of another type: that must cost its neighbours nothing.
+      call('DEL', RESULTS .. run.id, JOB .. run.id .. ':dependents')
+      if not pcall(close, worker, run, crash_limit) then
+        pcall(call, 'HSET', JOB .. run.id, 'status', 'failed', 'ended_at', NOW_TEXT)
+        pcall(call, 'ZADD', 'rq:failed:' .. run.job.origin, score(NOW + 86400), run.id)
+      end
+    end
   end
   add_now()
 end

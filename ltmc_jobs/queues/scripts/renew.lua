@@ -2,7 +2,7 @@
 -- lead ('1'), seconds of leadership, whether to say again who it is ('1'), number of queues, queues, then its hash: name,
 -- value …
 -- Answer: whether its lease had not ended before ('1'), whether it leads now ('1'), server time, whether its host is
--- drained ('1'), how many jobs it holds.
+-- drained ('1'), how many jobs it holds, which of these somebody cancelled.
 
 local worker, lease, life = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local key, count = WORKER .. worker, tonumber(ARGV[7])
@@ -33,4 +33,10 @@ local drained = call('HEXISTS', CONTROL, 'drain:' .. host) == 1
 if drained then  -- it would sleep through what it is woken for
   for i = 8, 7 + count do call('SREM', IDLE .. ARGV[i], worker) end
 end
-return {held_on and '1' or '0', leads == worker and '1' or '0', score(NOW), drained and '1' or '0', call('SCARD', HELD .. worker)}
+local held, cancelled = call('SMEMBERS', HELD .. worker), {}
+for i = 1, math.min(#held, 500) do  -- the call that told it may have been lost
+  local id = string.match(held[i], '^[^:]*')
+  if call('HEXISTS', JOB .. id, 'ltmc_cancel') == 1 then cancelled[#cancelled + 1] = id end
+end
+return {held_on and '1' or '0', leads == worker and '1' or '0', score(NOW), drained and '1' or '0', #held,
+  cancelled}

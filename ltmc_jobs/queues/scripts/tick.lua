@@ -83,7 +83,7 @@ local function start(queue, id, f)
   local attempts = whole(f[3], 0) + 1
   f[3] = tostring(attempts)
   call('HSET', JOB .. id, 'status', 'started', 'started_at', NOW_TEXT, 'last_heartbeat', NOW_TEXT,
-    'worker_name', worker, 'ltmc_attempts', attempts)
+    'worker_name', worker, 'ltmc_attempts', attempts, 'origin', queue)  -- it may have been moved by hand
   call('PERSIST', JOB .. id)
   local ends = score(NOW + life)
   add_later(WIP .. queue, ends, member)
