@@ -24,6 +24,7 @@ ELSEWHERE = {
     "fleet": "api.fleet:fleet",
     "ingest": "api.ingest_command:ingest",
     "jobs": "api.job_commands:jobs",
+    "schedules": "api.schedule_commands:schedules",
     "why": "api.why:why",
 }
 
