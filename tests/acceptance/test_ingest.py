@@ -58,7 +58,7 @@ def test_good_broken_and_unchanged_files(platform: Platform, tmp_path: Path) -> 
 
     assert ask(platform, "zoo", "When are the penguins fed?")[0]["file_name"] == "zoo/deep/hours.html"
     assert ask(platform, "zoo", "Who cares for the giraffes?")[0]["file_name"] == "zoo/keeper.pdf"
-    assert ask(platform, "default", "Who cares for the giraffes?") == [], "another project sees nothing"
+    assert ask(platform, "no-zoo", "Who cares for the giraffes?") == [], "another project sees nothing"
 
     for name in ("empty.md", "torn.pdf", "locked.pdf"):
         (folder / name).unlink()

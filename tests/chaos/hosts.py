@@ -74,7 +74,9 @@ class Host:
                 process.send_signal(signal.SIGCONT)
                 process.terminate()
         try:
-            return [process.wait(seconds) for process in self.processes]
+            codes = [process.wait(seconds) for process in self.processes]
+            # One that was just started again has nothing yet to end, not even an ear for the request.
+            return [0 if code == -signal.SIGTERM else code for code in codes]
         finally:
             for process in self.processes:
                 for one in family(process.pid):

@@ -66,7 +66,7 @@ def test_a_tool_gets_its_arguments_checked(queue: Queue) -> None:
 
 def test_what_is_not_declared_is_refused_with_the_cure(queue: Queue) -> None:
     """J01, X12."""
-    for function in ("os.system", os.getpid, plain.add, "nowhere"):
+    for function in ("os.system", os.getpid, plain.add, "nobody.declared"):
         with pytest.raises(UnknownMethod, match="declare it with @tool, or as a JobKind"):
             queue.enqueue(function, "true")  # type: ignore[arg-type]
     assert queue.connection.keys("rq:*") == []
