@@ -81,7 +81,7 @@ class Courier(threading.Thread):
         self._staff = staff
 
     def server_time(self) -> float:
-        """Now, by the server's clock: its own last word and what passed here since."""
+        """Now, by the server's clock."""
         return time.monotonic() + self._offset
 
     def ended(self, execution: Execution, run: Run) -> None:
@@ -147,9 +147,7 @@ class Courier(threading.Thread):
         if self._ended:
             return 0.0 if self._flush_is_due(now) else self._first_ended + FLUSH_SECONDS - now
         due = min(self._renewed + RENEW_SECONDS, self._come_again - self._offset, self._errand + 1.0)
-        if not self.held:
-            return due - now
-        return min(due, self._look_at) - now
+        return (min(due, self._look_at) if self.held else due) - now
 
     def _flush_is_due(self, now: float) -> bool:
         idle = len(self._ended) >= len(self.held)  # all that we hold has ended: nothing more will come
