@@ -19,7 +19,7 @@ SETTINGS = {
     "appendfsync": "everysec",
     "save": "",
     "maxmemory-policy": "noeviction",
-    "stream-node-max-bytes": "512",
+    "stream-node-max-bytes": "256",
     "hash-max-listpack-value": "2048",
     "auto-aof-rewrite-percentage": "0",  # done between systems instead, never while one is measured
 }
