@@ -15,23 +15,11 @@ from ltmc_jobs.queues.queue import JobQueue
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests import queue_kinds as kinds
-from tests.fleet import WorkerProcesses, open_installation
+from tests.fleet import WorkerProcesses
 from workers.journal import Journal
 from workers.recovery import journals
 
 WAIT = 20.0
-
-
-@pytest.fixture
-def shared(settings: Settings) -> Any:
-    opened = open_installation(settings)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def jobs(shared: Shared) -> JobQueue:
-    return shared.queue
 
 
 @pytest.fixture
