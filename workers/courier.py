@@ -31,7 +31,7 @@ FLUSH_SECONDS = 0.002
 FLUSH_RUNS = 64
 AT_ONCE = 256  # ends and claims of a tick: Redis serves nobody else meanwhile
 AWAY_SECONDS = (0.05, 1.0)  # first and longest pause while Redis is away
-STARVED_LOOK_SECONDS = 1.0
+STARVED_LOOK_SECONDS, ERRAND_SECONDS = 1.0, 0.8  # the latter so that what is due starts within a second of its time
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger("ltmc.worker")
@@ -146,7 +146,7 @@ class Courier(threading.Thread):
             return 0.0
         if self._ended:
             return 0.0 if self._flush_is_due(now) else self._first_ended + FLUSH_SECONDS - now
-        due = min(self._renewed + RENEW_SECONDS, self._come_again - self._offset, self._errand + 1.0)
+        due = min(self._renewed + RENEW_SECONDS, self._come_again - self._offset, self._errand + ERRAND_SECONDS)
         return (min(due, self._look_at) if self.held else due) - now
 
     def _flush_is_due(self, now: float) -> bool:
@@ -179,7 +179,7 @@ class Courier(threading.Thread):
             self._words.send()
             if self._needs_tick(now):
                 self._tick(now)
-            if now - self._errand >= 1.0:
+            if now - self._errand >= ERRAND_SECONDS:
                 self._errand = now
                 self._run_errands()
             self._pause = 0.0

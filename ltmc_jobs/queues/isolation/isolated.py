@@ -84,7 +84,7 @@ class IsolatedProcess:
         """The result of the call in a signed envelope; raises the function's own error, its trace as a note.
 
         `begin` is called when the child has begun, which counts from then on; `tell` is given `{"progress": {...}}` and
-        `{"log": line}` while it runs; `more` is what else the child is told of the job. JobTimeout when the time was over,
+        `{"log": line}` while it runs; `more` is what else the child is told of the job. JobTimeout when time was over,
         JobCancelled after `cancel`, ChildDied when the child died by itself; after these three it is replaced.
         """
         job = {"envelope": envelope, "job_id": job_id, "attempt": attempt, "timeout_seconds": timeout_seconds}
