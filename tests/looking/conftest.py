@@ -20,7 +20,7 @@ from tests.conftest import clean_environment, setting_variables, wait_until
 from tests.fleet import WorkerProcesses, open_installation
 
 HOST = socket.gethostname()
-WAIT = 15.0
+WAIT = 40.0
 
 
 @pytest.fixture
