@@ -290,8 +290,8 @@ class Courier(threading.Thread):
                 self._words.send()
                 while self._unsent is not None or self._ended:
                     self._tick(time.monotonic())
-                for errand in self._errands:
-                    errand(False)
+                self._leads = False
+                self._run_errands()
                 self._claims.leave()
                 self._journal.close()
                 break

@@ -114,6 +114,8 @@ class Child:
     def _answer(self, request: dict[str, Any], running: Running) -> bytes:
         call: Call | None = None
         try:
+            if request.get("module"):
+                import_module(request["module"])
             call = unseal(request["envelope"], running.job_id, self.keys)
             started = time.monotonic()
             result = self.result_of(call, running)

@@ -10,7 +10,7 @@ import structlog
 from ltmc_jobs import keys, logs
 from ltmc_jobs.jobs import RECURRING
 from ltmc_jobs.keys import INSTALLATION
-from ltmc_jobs.queues.claims import LEAD_SECONDS
+from ltmc_jobs.queues.claims import lead
 from ltmc_jobs.queues.contract import JobSpec, Principal
 from ltmc_jobs.queues.for_rq.scheduler import Scheduler
 from ltmc_jobs.queues.schedules.clockwork import Clockwork
@@ -54,19 +54,15 @@ class Candidate:
 
     def turn(self) -> None:
         """One round, about once a second."""
-        leads = self._leads()
+        leads = lead(self._redis, self._name)
         for errand in self._errands:
             errand(leads)
 
     def leave(self) -> None:
         """Let another one lead at once."""
         self._clock(False)
-        if self._leads():
+        if lead(self._redis, self._name):
             self._redis.delete(self._key)
-
-    def _leads(self) -> bool:
-        taken = self._redis.set(self._key, self._name, nx=True, ex=LEAD_SECONDS)
-        return bool(taken) or self._redis.get(self._key) == self._name.encode()
 
 
 def run(settings: Settings) -> None:

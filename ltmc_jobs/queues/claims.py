@@ -1,6 +1,7 @@
 """A worker's hold on jobs: tick (end runs and claim jobs), renew, report, leave; and burying the dead.
 
-All of it is fenced: who no longer holds a job changes nothing. Times are the server's. Every command may be sent twice.
+All of it is fenced: who no longer holds a job changes nothing. Times are the server's. Every command may be sent twice;
+at worst a line of a job's log then stands twice.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ ANY_NUMBER = 1_000_000
 
 TICK = script("tick", "limits", "complete")
 BURY = script("bury", "limits", "complete")
-RENEW, REPORT, HOUSEKEEP = script("renew"), script("report"), script("housekeep", "limits")
+RENEW, LEAD = script("renew", "leadership"), script("lead", "leadership")
+REPORT, HOUSEKEEP = script("report"), script("housekeep", "limits")
 
 
 class Ending(StrEnum):
@@ -170,13 +172,12 @@ class Claims:
         ]  # fmt: skip
         return Ticked(claims, [member.decode() for member in refused], at, float(again) if again else None)
 
-    def renew(self, *, may_lead: bool = True) -> Renewed:
+    def renew(self) -> Renewed:
         """Hold on to what is held, and show what RQ's tools show of a worker."""
         self._renewals += 1
         whole = self._renewals % WHOLE_RENEWALS == 1
         shown = [text for pair in self.facts.items() for text in pair] if whole else []
-        lead = "1" if may_lead else ""
-        head = (self.worker, LEASE_SECONDS, WORKER_LIFE_SECONDS, lead, LEAD_SECONDS, "1" if whole else "")
+        head = (self.worker, LEASE_SECONDS, WORKER_LIFE_SECONDS, LEAD_SECONDS, "1" if whole else "")
         answer = RENEW.run(self.connection, [*head, len(self.queues), *self.queues, *shown])
         held_on, leads, now, drained, held, cancelled = answer
         if held_on != b"1":  # buried meanwhile: say again who this is
@@ -223,6 +224,11 @@ def bury(
     head = (worker, ending.value, CRASH_LIMIT, grace, len(queues))
     answer = BURY.run(connection, [*head, *queues, *suspects])
     return (answer[0], answer[1]) if answer else None
+
+
+def lead(connection: Redis, name: str) -> bool:
+    """Lead, or go on leading, for the next seconds; for a process that is no worker. Whether it does."""
+    return bool(LEAD.run(connection, [name, LEAD_SECONDS]) == b"1")
 
 
 def housekeep(connection: Redis, leader: str, *, whole: bool = True) -> tuple[int, list[str], float] | None:

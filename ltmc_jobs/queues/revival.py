@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from redis import Redis
 
 from ltmc_jobs.queues.contract import JobSpec, JobStatus
-from ltmc_jobs.queues.inspect import job_key, registry_of, results_key, state_named
+from ltmc_jobs.queues.inspect import job_key, registry_of, state_named
+from ltmc_jobs.queues.scripts import script
 
+FORGET = script("forget")
 UNSUCCESSFUL = (JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
 
 States = Mapping[str, JobStatus | None]
@@ -31,22 +32,8 @@ def clear_way(connection: Redis, specs: Sequence[JobSpec]) -> None:
 
 def forget(connection: Redis, job_ids: Iterable[str], states: Sequence[JobStatus] = (JobStatus.FINISHED,)) -> int:
     """Delete jobs with their results and their entries in registries, if they are in these states; how many were."""
-    ids = list(job_ids)
-    asking = connection.pipeline(transaction=False)
-    for job_id in ids:
-        asking.hmget(job_key(job_id), "status", "origin")
-    wanted = {state.value.encode(): state for state in states}
-    pipeline: Any = connection.pipeline()
-    gone = 0
-    for job_id, (status, origin) in zip(ids, asking.execute(), strict=True):
-        if status in wanted:
-            own = job_key(job_id)
-            pipeline.unlink(own, f"{own}:dependents", f"rq:job::{job_id}:dependencies", results_key(job_id))
-            if registry := registry_of(wanted[status]):
-                pipeline.zrem(f"rq:{registry}:{origin.decode()}", job_id)
-            gone += 1
-    pipeline.execute()
-    return gone
+    places = [word for state in states for word in (state.value, registry_of(state) or "")]
+    return int(FORGET.run(connection, [len(states), *places, *job_ids]))
 
 
 def _states(connection: Redis, specs: Sequence[JobSpec]) -> States:

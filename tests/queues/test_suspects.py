@@ -62,7 +62,7 @@ def _suspected(jobs: JobQueue, redis: Redis, suspects: int, others: int, first: 
 
 def _worker(redis: Redis, name: str) -> Claims:
     claims = Claims(redis, name, ["default"], {"queues": "default"}, tag=name)
-    claims.renew(may_lead=False)
+    claims.renew()
     return claims
 
 

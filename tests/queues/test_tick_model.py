@@ -80,7 +80,7 @@ class TickModel(RuleBasedStateMachine):
             for name, queues in WORKERS.items()
         }
         for worker in self.workers.values():
-            worker.renew(may_lead=False)
+            worker.renew()
         self.held: dict[str, list[Claim]] = {name: [] for name in WORKERS}
         self.last: dict[str, tuple[list[Run], int, list[str], list[str]] | None] = dict.fromkeys(WORKERS)
         self.has_room: dict[str, bool] = dict.fromkeys(WORKERS, False)
@@ -299,7 +299,7 @@ class TickModel(RuleBasedStateMachine):
         ended = self.keep_house()
         assert worker in ended
         if renewed:
-            assert self.workers[worker].renew(may_lead=False).held_on
+            assert self.workers[worker].renew().held_on
         buried = holds.bury(self.connection, worker, Ending.AGAIN, lease_ended_seconds=0.0)
         assert (buried is None) == renewed
         if not renewed:
@@ -328,7 +328,7 @@ class TickModel(RuleBasedStateMachine):
 
     @rule(worker=st.sampled_from(sorted(WORKERS)))
     def renew(self, worker: str) -> None:
-        self.workers[worker].renew(may_lead=False)
+        self.workers[worker].renew()
 
     @precondition(lambda self: self.jobs)
     @rule(which=st.integers(0, 50), twice=st.booleans())

@@ -44,8 +44,7 @@ class ProcessExecutor(Executor):
     def submit(self, executions: Sequence[Execution]) -> None:
         self.backlog.extend(executions)
         while len(self._children) < min(self.slots, len(self.running) + len(self.backlog)):
-            modules = sorted({_module(execution) for execution in executions})
-            self._children.append(IsolatedProcess(modules=modules, birth=self._birth))
+            self._children.append(IsolatedProcess(birth=self._birth))
             name = f"isolated-{len(self._children)}"
             threading.Thread(target=self._work, args=(self._children[-1],), daemon=True, name=name).start()
         for _ in executions:
@@ -97,6 +96,7 @@ class ProcessExecutor(Executor):
                     lambda words: _report(execution, words),
                     execution.begin,
                     {
+                        "module": _module(execution),
                         "journal": str(self._journal.file),
                         "execution": claim.execution,
                         "server_offset": execution.courier.server_time() - time.monotonic(),
@@ -104,9 +104,7 @@ class ProcessExecutor(Executor):
                 )
             )
         except ChildDied as error:
-            return execution.crashed(
-                error, "\n".join([str(error), *error.__notes__]) if _has_notes(error) else str(error)
-            )
+            return execution.crashed(error, "\n".join([str(error), *getattr(error, "__notes__", ())]))
         except JobCancelled:
             # Asked by nobody, it was cut short by the end of this process.
             return execution.failed(execution.reason()) if execution.interrupted_at else execution.again()
@@ -126,10 +124,6 @@ def _report(execution: Execution, words: dict[str, Any]) -> None:
 
 
 def _module(execution: Execution) -> str:
-    """Where the job's kind is declared, if that is not a module of the platform that every child reads."""
+    """Where a tool is declared, and a job kind mostly: its child reads that before it opens the envelope."""
     module = execution.call.kind.path.rpartition(".")[0]
-    return module if module in sys.modules else "ltmc_jobs.jobs"
-
-
-def _has_notes(error: BaseException) -> bool:
-    return bool(getattr(error, "__notes__", None))
+    return module if module in sys.modules else ""

@@ -53,10 +53,6 @@ local function file_away(id, job, registry, ttl)
   add_later(registry .. job.origin, ttl > 0 and score(NOW + ttl) or for_ever, id)
 end
 
-local function forget(id)
-  call('DEL', JOB .. id, JOB .. id .. ':dependents', 'rq:job::' .. id .. ':dependencies', RESULTS .. id, OURS .. 'log:' .. id)
-end
-
 local function fail(id, job, worker, run, kind)
   local status = kind == 'stopped' and 'stopped' or 'failed'
   call('HSET', JOB .. id, 'status', status, 'ended_at', run.ended_text, 'started_at', run.started_text,
@@ -72,7 +68,7 @@ local function finish(id, job, worker, run)
     call('HSET', JOB .. id, 'status', 'finished')
     free_dependents(id)
     tell(job.waiters, id, 'finished', run.payload)
-    return forget(id)
+    return delete_job(id)
   end
   call('HSET', JOB .. id, 'status', 'finished', 'ended_at', run.ended_text, 'started_at', run.started_text)
   if job.waiters then call('HDEL', JOB .. id, 'ltmc_waiters') end

@@ -65,6 +65,11 @@ local function postpone(queue, id, at)
   call('ZADD', DUE, 'LT', score(at), queue)
 end
 
+-- Everything that belongs to a job, but for its place in a queue or a registry.
+local function delete_job(id)
+  call('DEL', JOB .. id, JOB .. id .. ':dependents', 'rq:job::' .. id .. ':dependencies', RESULTS .. id, OURS .. 'log:' .. id)
+end
+
 -- Tell those who wait for a job: `waiters` are channels, parted by spaces.
 local function tell(waiters, id, status, result)
   for channel in string.gmatch(waiters or '', '%S+') do

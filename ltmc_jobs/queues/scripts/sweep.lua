@@ -10,7 +10,7 @@ for i = 3, #ARGV do
   if not f[3] and call('EXISTS', JOB .. id) == 0 then
     gone = gone + call('ZREM', ARGV[2], id)  -- it has expired, and its registry was not told
   elseif final and at and at < ARGV[1] then
-    call('DEL', JOB .. id, JOB .. id .. ':dependents', 'rq:job::' .. id .. ':dependencies', RESULTS .. id, OURS .. 'log:' .. id)
+    delete_job(id)
     gone = gone + call('ZREM', ARGV[2], id)
   end
 end
