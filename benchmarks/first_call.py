@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.installation import MEGABYTE, Api, platform, processes, tree_megabytes
+from benchmarks.installation import MEGABYTE, Api, memory, platform, tree_megabytes
 from benchmarks.rows import Rows, Samples
 from ltmc_jobs import registry
 from ltmc_jobs.memory.memory import Memory
@@ -153,14 +153,10 @@ async def over_http(api: Api, tool: str, arguments: dict[str, Any], samples: Sam
 
 async def warm_every_worker(settings: Settings, apis: list[Api], texts: Texts) -> None:
     """Ask until as many processes have grown by a model as answer questions, so far as that comes."""
-    before = {process.pid: process.memory_full_info().uss for process in processes(settings)}
+    before = {pid: taken.uss for pid, taken in memory(settings).items()}
     for _ in range(20):
         await asyncio.gather(*(api.ask("POST", "/tools/retrieve_memory", {"query": texts.question()}) for api in apis))
-        grown = [
-            process.pid
-            for process in processes(settings)
-            if process.memory_full_info().uss > before.get(process.pid, 0) + 10 * MEGABYTE
-        ]
+        grown = [pid for pid, taken in memory(settings).items() if taken.uss > before.get(pid, 0) + 10 * MEGABYTE]
         if len(grown) >= settings.worker_count:
             return
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,5 +80,14 @@ def processes(settings: Settings) -> list[psutil.Process]:
 
 def tree_megabytes(settings: Settings) -> float:
     """The tree's share of memory: what processes have in common counts once (macOS tells only what is their own)."""
-    found = [process.memory_full_info() for process in processes(settings)]
+    found = memory(settings).values()
     return sum(getattr(one, "pss", one.uss) for one in found) / MEGABYTE
+
+
+def memory(settings: Settings) -> dict[int, Any]:
+    """What psutil tells of each process that lives long enough to be asked."""
+    found = {}
+    for process in processes(settings):
+        with suppress(psutil.NoSuchProcess):
+            found[process.pid] = process.memory_full_info()
+    return found

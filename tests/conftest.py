@@ -12,6 +12,7 @@ import redis
 from pydantic import AliasChoices
 
 from ltmc_jobs.settings import Settings
+from ltmc_jobs.shared import Shared
 from tests.bolt import neo4j_server
 from tests.leaks import leaked
 from tests.waiting import free_port, wait_until
@@ -90,3 +91,13 @@ def make_settings(tmp_path: Path) -> MakeSettings:
 def settings(make_settings: MakeSettings, redis_url: str) -> Settings:
     """Settings with a home of the test's own and the private, empty server."""
     return make_settings(REDIS_URL=redis_url)
+
+
+@pytest.fixture
+def shared(settings: Settings) -> Iterator[Shared]:
+    """The client's side of an installation of the test's own."""
+    from tests.fleet import open_installation  # it needs this module
+
+    opened = open_installation(settings)
+    yield opened
+    opened.close()

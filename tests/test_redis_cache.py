@@ -18,10 +18,9 @@ import pytest
 from ltmc_jobs import keys
 from ltmc_jobs.client import Answer, Client, Session
 from ltmc_jobs.errors import StoreUnavailable
-from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests.conftest import wait_until
-from tests.fleet import WorkerProcesses, open_installation
+from tests.fleet import WorkerProcesses
 
 SESSION = Session("default")
 NOTE = {"file_name": "bees.md", "content": "Bees dance to tell their sisters where the flowers are."}
@@ -39,14 +38,6 @@ PLANTED = [
 ]
 
 Call = Callable[..., Coroutine[Any, Any, Answer]]
-
-
-@pytest.fixture
-def shared(settings: Settings) -> Iterator[Shared]:
-    """The client's side of an installation of the test's own."""
-    opened = open_installation(settings)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -19,23 +19,14 @@ from rq.serializers import JSONSerializer
 
 from ltmc_jobs.errors import Conflict, EnvelopeRefused, InvalidArguments, JobFailed
 from ltmc_jobs.queues.contract import JobSpec, new_job_id
-from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests import queue_kinds as kinds
 from tests.conftest import wait_until
-from tests.fleet import WorkerProcesses, open_installation
+from tests.fleet import WorkerProcesses
 
 SECONDS = 20
 # What differs between two jobs that are alike otherwise.
 OWN = {b"data", b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"last_heartbeat"}
-
-
-@pytest.fixture
-def shared(settings: Settings) -> Iterator[Shared]:
-    """The client's side of an installation of the test's own."""
-    opened = open_installation(settings)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

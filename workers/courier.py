@@ -173,7 +173,7 @@ class Courier(threading.Thread):
         if now >= self._look_at or self.stopping_at is not None:
             self._look_at = now + self._staff.look_after(now, stopping=self.stopping_at is not None)
         try:
-            self._wake.listen()
+            self._hungry = self._wake.listen() or self._hungry
             if now - self._renewed >= RENEW_SECONDS or not self._renewed:
                 self._renew()
             self._words.send()

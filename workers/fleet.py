@@ -7,7 +7,6 @@ processes that workers ask for (`workers.nursery`).
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import importlib
 import os
@@ -29,6 +28,7 @@ from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.queues.isolation.birth import Birth
 from ltmc_jobs.registry import Queue
 from ltmc_jobs.settings import Settings
+from workers import writer
 from workers.backoff import Backoff
 from workers.nursery import Nursery
 from workers.pools import Pool, pools_of
@@ -38,7 +38,6 @@ from workers.signals import STOPPING, Signals
 SHARED_MODULES = ("rq", "redis", "workers.worker", "workers.scheduler", "workers.recovery", "workers.isolated")
 # What only a host with the memory's files needs; FAISS alone is 20 MB in each process that imports it by itself.
 STORE_MODULES = ("ltmc_jobs.stores.records_sqlite", "ltmc_jobs.stores.graph_sqlite", "ltmc_jobs.stores.vectors_faiss")
-
 
 MEND_SECONDS = 20
 KILLED_SECONDS = 0.2
@@ -216,10 +215,8 @@ def _work(settings: Settings, pool: Pool, birth: Birth) -> None:
     from workers.worker import work
 
     if Queue.VECTORS in pool.queues:
-        make_private(settings.run_directory)
         # For life. A fleet killed the hard way may leave its writer at its last job while the next fleet starts.
-        writer = os.open(settings.run_directory / "vectors.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(writer, fcntl.LOCK_EX)
+        writer.become(settings, wait=True)
     work(settings, pool, birth)
 
 

@@ -6,7 +6,6 @@ With Redis gone for a while it is left to the sweep, which finds every version t
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,6 @@ from redis.retry import Retry
 
 from ltmc_jobs.errors import LtmcError, Unavailable
 from ltmc_jobs.memory.ingestion import following
-from ltmc_jobs.private_files import make_private
 from ltmc_jobs.queues.contract import JobSpec, Principal
 from ltmc_jobs.queues.envelope import Call, seal
 from ltmc_jobs.queues.isolation.frames import Frames
@@ -31,6 +29,7 @@ from ltmc_jobs.registry import Queue
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared, checked_address
+from workers import writer
 from workers.isolated import Child, Running
 
 UNFINISHED_SECONDS = 120.0
@@ -122,14 +121,9 @@ class LocalChild(Child):
     @contextmanager
     def _writing(self) -> Iterator[bool]:
         """Within, whether this process is the index's one writer."""
-        make_private(self.settings.run_directory)
-        writer = os.open(self.settings.run_directory / "vectors.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        lock = writer.become(self.settings, wait=False)
         try:
-            try:
-                fcntl.flock(writer, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+            yield lock is not None
         finally:
-            os.close(writer)
+            if lock is not None:
+                os.close(lock)

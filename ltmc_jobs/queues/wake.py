@@ -31,15 +31,20 @@ class WakeCall:
         sock = getattr(self._line, "_sock", None)
         return [sock] if sock is not None else []
 
-    def listen(self) -> None:
-        """Send the read, if none is out; raises redis.RedisError."""
+    def listen(self) -> bool:
+        """Send the read, if none is out; whether it goes over a new connection. Raises redis.RedisError.
+
+        What the old one was told last may have been lost with it.
+        """
         if self._line is not None and time.monotonic() - self._asked > BLOCK_SECONDS + GRACE_SECONDS:
             self.reset()  # the server would have answered by now: the connection has died without a word
-        if self._line is None:
-            line: Any = self._pool.make_connection()
-            line.connect()
-            line.send_command("BLPOP", self._key, BLOCK_SECONDS)
-            self._line, self._asked = line, time.monotonic()
+        if self._line is not None:
+            return False
+        line: Any = self._pool.make_connection()
+        line.connect()
+        line.send_command("BLPOP", self._key, BLOCK_SECONDS)
+        self._line, self._asked = line, time.monotonic()
+        return True
 
     def messages(self) -> list[bytes]:
         """The message that has come, if any; the next read is out."""

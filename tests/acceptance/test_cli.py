@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import subprocess
 import sys
@@ -19,6 +17,7 @@ from api import cli
 from ltmc_jobs import client, registry
 from tests.acceptance.conftest import Platform, ltmc_command
 from tests.conftest import setting_variables
+from tests.terminal import screen_of
 
 ASH = "Ash burns while it is green."
 assert client  # importing it declares the tools
@@ -43,20 +42,7 @@ def printed(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 def on_terminal(platform: Platform, *arguments: object, columns: int = 120) -> str:
     """What a command prints where somebody looks."""
-    main, side = pty.openpty()
-    with os.fdopen(main, "rb", buffering=0) as screen:
-        process = subprocess.Popen(
-            ltmc_command(arguments), env={**platform.env, "COLUMNS": str(columns)}, stdin=side, stdout=side, stderr=side
-        )
-        os.close(side)
-        shown = b""
-        try:
-            while chunk := screen.read(4096):
-                shown += chunk
-        except OSError:  # Linux's way of saying that the other side has gone
-            pass
-        process.wait(20)
-    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+    return screen_of(ltmc_command(arguments), platform.env, columns)
 
 
 def test_every_tool_is_a_command_with_its_words_and_options(platform: Platform) -> None:

@@ -23,6 +23,15 @@ def trace(services: Services, file: str, seconds: float) -> dict[str, Any]:
     return {"pid": os.getpid()}
 
 
+def last(services: Services, file: str) -> None:
+    """Take a minute, or as long as one is let."""
+    _write(services, file, "B")
+    try:
+        time.sleep(60)
+    finally:
+        _write(services, file, "E")
+
+
 async def trace_async(services: Services, file: str, seconds: float) -> dict[str, Any]:
     """The same on an event loop."""
     _write(services, file, "B")
@@ -61,6 +70,9 @@ def _traced(executor: ExecutorName, queue: Queue) -> JobKind:
 EXECUTORS: tuple[ExecutorName, ...] = ("inline", "thread", "asyncio", "process")
 QUEUES = (Queue.DEFAULT, Queue.LOW, Queue.EMBEDDING)
 TRACED = {(executor, queue): _traced(executor, queue) for executor in EXECUTORS for queue in QUEUES}
+LASTING = JobKind(
+    name="chaos_lasting", path=f"{MODULE}.last", queue=Queue.DEFAULT, executor="inline", timeout_seconds=2, retries=0
+)
 POISON = {
     executor: JobKind(
         name=f"chaos_poison_{executor}", path=f"{MODULE}.kill", queue=Queue.DEFAULT, executor=executor, retries=0

@@ -26,6 +26,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
+        self._silent: set[socket.socket] = set()
         self.answers = 0
         self.lost = 0
         own = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -45,6 +46,11 @@ class Proxy:
             for one in self._open:
                 with suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
+
+    def silence(self) -> None:
+        """The connections that there are carry nothing back from now on, and nobody is told."""
+        with self._lock:
+            self._silent |= self._open
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -76,7 +82,8 @@ class Proxy:
                 answer = server.recv(CHUNK)
                 if not answer or self._is_lost():
                     return
-                client.sendall(answer)
+                if client not in self._silent:
+                    client.sendall(answer)
 
     def _is_lost(self) -> bool:
         with self._lock:

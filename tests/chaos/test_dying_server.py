@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from ltmc_jobs.errors import QueueUnavailable
-from ltmc_jobs.queues.contract import JobStatus
+from ltmc_jobs.errors import JobTimeout, QueueUnavailable
+from ltmc_jobs.queues.contract import JobSpec, JobStatus
 from ltmc_jobs.shared import Shared
 from tests.chaos.conftest import MakeHost, number
 from tests.chaos.hosts import Host
-from tests.chaos.kinds import EXECUTORS, QUEUES
+from tests.chaos.kinds import EXECUTORS, LASTING, QUEUES
 from tests.chaos.load import Load
 from tests.chaos.mortal_server import MortalServer
 from tests.conftest import wait_until
@@ -131,6 +131,23 @@ def test_a_server_that_forgot_its_last_moments_still_ends_every_confirmed_job(
 def test_a_server_that_forgets_again_and_again(make_host: MakeHost, load: Load, mortal: MortalServer) -> None:
     """CHAOS_ROUNDS (20)."""
     _cut(make_host(), load, mortal, int(number("CHAOS_ROUNDS", 20)))
+
+
+@pytest.mark.chaos
+def test_a_time_limit_holds_while_the_server_is_away(make_host: MakeHost, load: Load, mortal: MortalServer) -> None:
+    """And the end is told when it is back."""
+    host = make_host()
+    _start(host, load, workers=1)
+    (ref,) = load.shared.queue.enqueue_many(
+        [JobSpec(kind=LASTING, args={"file": str(load.effects.file)}, project="default")]
+    )
+    wait_until(lambda: load.effects.counts("B"), 20)
+    mortal.kill()
+    wait_until(lambda: load.effects.counts("E"), 8, "the job was stopped")
+    mortal.restart()
+    with pytest.raises(JobTimeout):
+        load.shared.queue.outcome(ref.id, 20).unwrap()
+    assert host.stop() == [0]
 
 
 @pytest.mark.chaos

@@ -8,15 +8,7 @@ import pytest
 
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
-from tests.fleet import WorkerProcesses, open_installation
-
-
-@pytest.fixture
-def shared(settings: Settings) -> Iterator[Shared]:
-    """The client's side."""
-    opened = open_installation(settings)
-    yield opened
-    opened.close()
+from tests.fleet import WorkerProcesses
 
 
 @pytest.fixture

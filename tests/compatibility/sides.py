@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tests.fleet import ROOT, WorkerProcesses
 RQ = str(Path(sys.executable).with_name("rq"))
 
 
-class Side:
+class Side(ABC):
     """One way to run jobs: a queue to put them in, a worker process, and what RQ's readers make of it."""
 
     def __init__(self, name: str, address: str, queue: rq.Queue, functions: Any) -> None:
@@ -49,9 +50,9 @@ class Side:
         """RQ's own command."""
         return rq_command(self.address, *words)
 
+    @abstractmethod
     def begin(self) -> None:
         """A worker."""
-        raise NotImplementedError
 
     def end(self) -> None:
         """No worker."""

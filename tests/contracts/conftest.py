@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from redis import Redis
 
 from ltmc_jobs.stores.contracts import ChunkText, Graph, Records, Version
 from ltmc_jobs.stores.graph_neo4j import Neo4jGraph
 from ltmc_jobs.stores.graph_sqlite import SqliteGraph
 from ltmc_jobs.stores.records_sqlite import SqliteRecords
 from tests.bolt import Bolt
+from tests.contracts.stage import Stage
 
 ROOT = Path(__file__).parents[2]
 DIMENSION = 16
@@ -123,3 +125,10 @@ def graph(request: pytest.FixtureRequest, memory_file: Path) -> Iterator[Graph]:
         made = Neo4jGraph(bolt.uri, user="neo4j", password=bolt.password)
     yield made
     made.close()
+
+
+@pytest.fixture
+def stage(redis_url: str) -> Iterator[Stage]:
+    """An empty server, and its schedule."""
+    with Redis.from_url(redis_url) as connection:
+        yield Stage(connection)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,13 +26,6 @@ from workers.server import EmbeddedServer
 
 NOTE = {"file_name": "note.md", "content": "A note."}
 SESSION = Session("default")
-
-
-@pytest.fixture
-def shared(settings: Settings) -> Iterator[Shared]:
-    opened = open_installation(settings)
-    yield opened
-    opened.close()
 
 
 def test_150_callers_wait_at_once(shared: Shared) -> None:

@@ -7,7 +7,7 @@ import pickle
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests import queue_kinds as kinds
 from tests.conftest import clean_environment, wait_until
-from tests.fleet import ROOT, WorkerProcesses, open_installation
+from tests.fleet import ROOT, WorkerProcesses
 
 assert client.tools  # declares them
 
@@ -186,13 +186,6 @@ ATTACKS: list[Callable[[Attacker], str]] = [
     version, no_object,
 ]  # fmt: skip
 UNREADABLE = [pickled, pickled_call, odd_signature]
-
-
-@pytest.fixture
-def shared(settings: Settings) -> Iterator[Shared]:
-    opened = open_installation(settings)
-    yield opened
-    opened.close()
 
 
 def attack_all(shared: Shared, tmp_path: Path, attacks: Sequence[Callable[[Attacker], str]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,17 +18,11 @@ from ltmc_jobs.registry import JobKind
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests.conftest import clean_environment, setting_variables, wait_until
-from tests.fleet import WorkerProcesses, open_installation
+from tests.fleet import WorkerProcesses
+from tests.terminal import screen_of
 
 HOST = socket.gethostname()
 WAIT = 40.0
-
-
-@pytest.fixture
-def shared(settings: Settings) -> Iterator[Shared]:
-    opened = open_installation(settings)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
@@ -41,8 +36,8 @@ class Ltmc:
     """The command line against the test's server, in this process."""
 
     def __init__(self, settings: Settings) -> None:
-        given = clean_environment(settings.home, REDIS_URL=settings.redis_address())
-        self._env = {name: given.get(name) for name in setting_variables()}
+        self._given = clean_environment(settings.home, REDIS_URL=settings.redis_address())
+        self._env = {name: self._given.get(name) for name in setting_variables()}
 
     def __call__(self, *words: object, code: int = 0) -> str:
         """What it prints when it is piped; on standard error, if it is to fail."""
@@ -55,6 +50,12 @@ class Ltmc:
         done = CliRunner(env=self._env).invoke(cli.main, [str(word) for word in words], prog_name="ltmc")
         assert done.exit_code == code, done.output + repr(done.exception)
         return json.loads(done.stdout)
+
+    def on_terminal(self, *words: object, columns: int = 120) -> str:
+        """What it prints where somebody looks: a process of its own."""
+        return screen_of([sys.executable, "-m", "api.cli", *map(str, words)], self._given, columns).replace(
+            "\r\n", "\n"
+        )
 
 
 @pytest.fixture

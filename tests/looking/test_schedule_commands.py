@@ -6,9 +6,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
-from api import terminal
 from ltmc_jobs import keys as names
 from ltmc_jobs.queues.contract import JobSpec
 from ltmc_jobs.queues.for_rq.scheduler import Scheduler
@@ -178,23 +175,21 @@ def test_what_is_unknown_is_refused(shared: Shared, ltmc: Ltmc) -> None:
     assert "once runs once" in ltmc("schedules", "pause", "once", code=2)
 
 
-@pytest.mark.parametrize("columns", [80, 160])
-def test_all_of_it_can_be_read(shared: Shared, ltmc: Ltmc, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    """In words, as on a narrow and on a wide terminal."""
-    monkeypatch.setattr(terminal, "wants_json", lambda asked: asked)
-    monkeypatch.setattr(terminal, "console", lambda: terminal.Console(highlight=False, width=columns))
-    assert "nothing is scheduled" in ltmc("schedules", "list")
-    assert ltmc("schedules", "aside") == "nothing was set aside\n"
+def test_all_of_it_can_be_read(shared: Shared, ltmc: Ltmc) -> None:
+    """In words, on a narrow and on a wide terminal."""
+    assert "nothing is scheduled" in ltmc.on_terminal("schedules", "list")
+    assert ltmc.on_terminal("schedules", "aside") == "nothing was set aside\n"
     declare_recurring(shared)
     declare(shared, "digest", cron="0 9 * * *", timezone="Europe/Berlin", repeat=3)
     ltmc("schedules", "pause", "digest")
     shared.redis.zadd(ENTRIES, {"ghost": 5})
-    text = ltmc("schedules", "list")
-    for part in ("every 1 min", "every 1 h", "0 9 * * * Europe/Berlin, 3 more", "paused", "broken", "gone"):
-        assert part in text
-    assert "… and 3 more" in ltmc("schedules", "list", "--limit", 1)
+    for columns in (80, 160):
+        text = ltmc.on_terminal("schedules", "list", columns=columns)
+        for part in ("every 1 min", "every 1 h", "0 9 * * * Europe/Berlin, 3 more", "paused", "broken", "gone"):
+            assert part in text
+    assert "… and 3 more" in ltmc.on_terminal("schedules", "list", "--limit", 1)
     lead(shared).adopt("us")
-    assert "ghost, due" in ltmc("schedules", "aside")
-    assert "is back" in ltmc("schedules", "put-back", "ghost")
-    assert "goes on, next at" in ltmc("schedules", "resume", "digest")
-    assert ltmc("schedules", "cancel", "digest") == "schedule digest is canceled\n"
+    assert "ghost, due" in ltmc.on_terminal("schedules", "aside", columns=80)
+    assert "is back" in ltmc.on_terminal("schedules", "put-back", "ghost")
+    assert "goes on, next at" in ltmc.on_terminal("schedules", "resume", "digest")
+    assert ltmc.on_terminal("schedules", "cancel", "digest") == "schedule digest is canceled\n"

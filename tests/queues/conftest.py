@@ -10,7 +10,9 @@ import pytest
 from ltmc_jobs.queues.queue import JobQueue
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
-from tests.fleet import WorkerProcesses, open_installation
+from tests.fleet import WorkerProcesses
+
+pytest.register_assert_rewrite("tests.queues.tick_machine", "tests.queues.picture")
 
 
 class Fleet(WorkerProcesses):
@@ -18,14 +20,6 @@ class Fleet(WorkerProcesses):
 
     def start(self, *queues: str, pool: str = "tests", module: str = "tests.queues.worker") -> subprocess.Popen[bytes]:
         return super().start(*queues, pool=pool, module=module)
-
-
-@pytest.fixture
-def shared(settings: Settings) -> Iterator[Shared]:
-    """The client's side."""
-    opened = open_installation(settings)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -104,6 +104,18 @@ def together(services: Sequence[Services], calls: Sequence[dict[str, Any]]) -> l
     return ends
 
 
+def linger_together(services: Sequence[Services], calls: Sequence[dict[str, Any]]) -> list[int]:
+    """A batch: for a minute, if there is a slow one in it; each call's attempt."""
+    attempts = []
+    for own, call in zip(services, calls, strict=True):
+        note(own, call["file"], call["line"])
+        assert own.job is not None
+        attempts.append(own.job.attempt)
+    if any(call["line"] == "slow" for call in calls):
+        time.sleep(60)
+    return attempts
+
+
 def _kind(name: str, function: str, **options: Any) -> JobKind:
     return JobKind(name=name, path=f"tests.queues.kinds.{function}", **({"queue": Queue.DEFAULT} | options))
 
@@ -133,5 +145,6 @@ BRIEF = {
     "process": _kind("brief_process", "go_on", retries=0, timeout_seconds=1, executor="process"),
 }
 TOGETHER = _kind("together", "together", batch=8, retry_seconds=0.2)
+LINGERING = _kind("linger_together", "linger_together", batch=8, retries=0)
 TWO_RETRIES = _kind("two_retries", "note", retries=2)
 NO_RETRIES = _kind("no_retries", "note", retries=0, queue=Queue.LOW)

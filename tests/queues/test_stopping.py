@@ -126,6 +126,24 @@ def test_a_cancelled_job_behind_another_never_runs(
     jobs.outcome(jobs.enqueue(quick(tmp_path / "quick")).id, WAIT).unwrap()
 
 
+def test_one_job_of_a_batch_is_cancelled_and_the_others_run_again(
+    jobs: JobQueue, fleet: Fleet, tmp_path: Path, wait_until: Callable[..., Any]
+) -> None:
+    """J11: what interrupts the function was meant for one; the others have neither failed nor spent a retry."""
+    file = tmp_path / "log"
+    slow, *others = [
+        JobSpec(kind=kinds.LINGERING, args={"file": str(file), "line": line}, project="default")
+        for line in ("slow", "a", "b")
+    ]
+    jobs.enqueue_many([slow, *others])
+    fleet.start("default")
+    wait_until(lambda: len(kinds.begun(file)) == 3, 20)
+    jobs.cancel(slow.id)
+    assert jobs.outcome(slow.id, 5).status == JobStatus.STOPPED
+    assert [jobs.outcome(spec.id, 10).unwrap() for spec in others] == [2, 2]
+    assert sorted(kinds.begun(file)) == ["a", "a", "b", "b", "slow"]
+
+
 @pytest.mark.parametrize("executor", ["thread", "asyncio", "inline"])
 def test_jobs_that_end_as_they_are_stopped_end_once(
     jobs: JobQueue, fleet: Fleet, tmp_path: Path, executor: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -10,12 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from ltmc_jobs.errors import NotFound
+from ltmc_jobs.keys import PREFIX
+from ltmc_jobs.queues import wake
 from ltmc_jobs.queues.contract import JobSpec, JobStatus, new_job_id
 from ltmc_jobs.queues.queue import JobQueue
+from ltmc_jobs.queues.wake import WakeCall
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
+from tests.chaos.proxy import Proxy
 from tests.fleet import open_installation
 from tests.queues import kinds
 from tests.queues.conftest import Fleet
@@ -203,3 +209,25 @@ def test_a_durable_job_says_whether_it_is_kept(
         assert time.monotonic() - started < 4.0
         assert shared.queue.status(ref.id).status == JobStatus.QUEUED
         shared.close()
+
+
+def test_a_worker_whose_connection_died_silently_is_woken_again(
+    shared: Shared, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Y02: what it was told on the dead one is not lost for ever."""
+    with Proxy(settings.redis_address(), lambda _answer: False) as proxy:
+        connection = Redis.from_url(proxy.address, socket_timeout=1)
+        call = WakeCall(connection, "somebody")
+        assert call.listen() is True
+        proxy.silence()
+        shared.redis.rpush(f"{PREFIX}wake:somebody", "w")
+        assert select.select(call.sources(), [], [], 0.5)[0] == [], "it went where nobody hears"
+        assert call.listen() is False, "it waits for as long as an answer may take"
+        monkeypatch.setattr(wake, "BLOCK_SECONDS", 0)
+        monkeypatch.setattr(wake, "GRACE_SECONDS", 0.1)
+        assert call.listen() is True, "and then looks whether there is work"
+        shared.redis.rpush(f"{PREFIX}wake:somebody", "w")
+        assert select.select(call.sources(), [], [], 5)[0]
+        assert call.messages() == [b"w"]
+        call.close()
+        connection.close()

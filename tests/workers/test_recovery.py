@@ -7,7 +7,6 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests import queue_kinds as kinds
 from tests.conftest import wait_until
-from tests.fleet import WorkerProcesses, open_installation
+from tests.fleet import WorkerProcesses
 from workers import journal, processes
 from workers.journal import Journal
 from workers.record import Process
@@ -27,13 +26,6 @@ from workers.recovery import WorkerName, journals, take_back
 
 LEASES = keys.key(keys.INSTALLATION, "lease")
 GONE = 4_000_000  # a pid that no system gives out
-
-
-@pytest.fixture
-def shared(settings: Settings) -> Iterator[Shared]:
-    opened = open_installation(settings)
-    yield opened
-    opened.close()
 
 
 def echoes(shared: Shared, count: int) -> list[str]:
