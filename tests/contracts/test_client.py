@@ -52,7 +52,7 @@ def test_a_wait_that_fails_leaves_the_handle(make_settings: MakeSettings) -> Non
     Claims(shared.redis, "somebody", ["default"], {"queues": "default"}).renew()
 
     async def call() -> tuple[str | None, str | None]:
-        waiting = asyncio.create_task(Client(shared).call("store_memory", NOTE, SESSION, wait_seconds=20))
+        waiting = asyncio.create_task(Client(shared).call("store_memory", NOTE, SESSION, wait_seconds=5))
         await asyncio.to_thread(wait_until, lambda: shared.redis.llen("rq:queue:default"))
         await asyncio.to_thread(server.stop)
         answer = await waiting

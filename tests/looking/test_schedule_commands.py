@@ -132,13 +132,13 @@ def test_what_was_set_aside_is_shown_and_put_back(shared: Shared, ltmc: Ltmc) ->
 
 
 def test_what_was_set_aside_can_be_given_up(shared: Shared, ltmc: Ltmc) -> None:
-    """Whether its job is still there, gone, or declared again meanwhile."""
+    """Whether its job is still there, gone, or in the schedule again meanwhile."""
     for job_id in ("tried", "again"):
         declare(shared, job_id, interval_seconds=60)
         break_entry(shared, job_id)
     shared.redis.zadd(ENTRIES, {"ghost": 5})
     lead(shared).adopt("us")
-    declare(shared, "again", interval_seconds=60)
+    shared.redis.zadd(ENTRIES, {"again": 5})
     assert "in the schedule again" in aside(ltmc)["again"]["cure"]
     ltmc("schedules", "put-back", "again")
     for job_id in ("tried", "ghost"):
@@ -178,7 +178,6 @@ def test_what_is_unknown_is_refused(shared: Shared, ltmc: Ltmc) -> None:
 def test_all_of_it_can_be_read(shared: Shared, ltmc: Ltmc) -> None:
     """In words, on a narrow and on a wide terminal."""
     assert "nothing is scheduled" in ltmc.on_terminal("schedules", "list")
-    assert ltmc.on_terminal("schedules", "aside") == "nothing was set aside\n"
     declare_recurring(shared)
     declare(shared, "digest", cron="0 9 * * *", timezone="Europe/Berlin", repeat=3)
     ltmc("schedules", "pause", "digest")
@@ -187,9 +186,7 @@ def test_all_of_it_can_be_read(shared: Shared, ltmc: Ltmc) -> None:
         text = ltmc.on_terminal("schedules", "list", columns=columns)
         for part in ("every 1 min", "every 1 h", "0 9 * * * Europe/Berlin, 3 more", "paused", "broken", "gone"):
             assert part in text
-    assert "… and 3 more" in ltmc.on_terminal("schedules", "list", "--limit", 1)
     lead(shared).adopt("us")
     assert "ghost, due" in ltmc.on_terminal("schedules", "aside", columns=80)
-    assert "is back" in ltmc.on_terminal("schedules", "put-back", "ghost")
     assert "goes on, next at" in ltmc.on_terminal("schedules", "resume", "digest")
     assert ltmc.on_terminal("schedules", "cancel", "digest") == "schedule digest is canceled\n"
