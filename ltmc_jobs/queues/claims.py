@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from redis import Redis
 
 from ltmc_jobs import keys
+from ltmc_jobs.queues.line import Line
 from ltmc_jobs.queues.scripts import script
 
 LEASE_SECONDS = 10.0
@@ -134,6 +135,10 @@ class Claims:
     tag: str = field(default_factory=lambda: os.urandom(5).hex())
     number: int = 0
     _renewals: int = 0
+    _line: Line = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._line = Line(self.connection)
 
     def tick(
         self,
@@ -157,7 +162,7 @@ class Claims:
             arguments += (run.job_id, run.execution, run.ending.value, run.payload, run.error, run.delay_seconds)
             arguments += (f"{run.started_at:.6f}", f"{run.ended_at:.6f}", iso(run.started_at), iso(run.ended_at))
         try:
-            now, again, refused, flat = TICK.run(self.connection, arguments)
+            now, again, refused, flat = self._line.run(TICK, arguments)
         except BaseException:
             self.number -= 1  # sent again, it is the same tick
             raise
@@ -178,7 +183,7 @@ class Claims:
         whole = self._renewals % WHOLE_RENEWALS == 1
         shown = [text for pair in self.facts.items() for text in pair] if whole else []
         head = (self.worker, LEASE_SECONDS, WORKER_LIFE_SECONDS, LEAD_SECONDS, "1" if whole else "")
-        answer = RENEW.run(self.connection, [*head, len(self.queues), *self.queues, *shown])
+        answer = self._line.run(RENEW, [*head, len(self.queues), *self.queues, *shown])
         held_on, leads, now, drained, held, cancelled = answer
         if held_on != b"1":  # buried meanwhile: say again who this is
             self._renewals = 0
@@ -189,7 +194,7 @@ class Claims:
     def report(self, words: Iterable[tuple[Claim, str, str]]) -> None:
         """Tell what running jobs say of themselves: (claim, "progress" or "log", text)."""
         flat = [part for claim, kind, text in words for part in (claim.job_id, claim.execution, kind, text)]
-        REPORT.run(self.connection, [LOG_LINES, *flat])
+        self._line.run(REPORT, [LOG_LINES, *flat])
 
     def strays(self, known: Collection[str], at: float) -> list[Run]:
         """Runs that give back what the server says is held here beside `known` (job:execution).

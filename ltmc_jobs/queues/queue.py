@@ -15,6 +15,7 @@ from ltmc_jobs.queues import control, inspect, producer, revival, sweep, waiting
 from ltmc_jobs.queues.contract import JobInfo, JobRef, JobSpec, JobStatus, Outcome
 from ltmc_jobs.queues.control import Controls, Limit, Subject
 from ltmc_jobs.queues.envelope import Keyring
+from ltmc_jobs.queues.line import Line
 from ltmc_jobs.queues.reach import reaching
 from ltmc_jobs.queues.views import fleet, whereabouts
 
@@ -43,6 +44,7 @@ class JobQueue:
     def __init__(self, connection: Redis, keys: Keyring) -> None:
         self.connection = connection
         self.keys = keys
+        self._line = Line(connection)
 
     def enqueue(self, spec: JobSpec, *, durable: bool = False) -> JobRef:
         """Put a job in; the same id again changes nothing."""
@@ -55,7 +57,7 @@ class JobQueue:
         """
         commands = producer.commands(specs, self.keys)
         with reaching():
-            made = [one for command in commands for one in producer.ENQUEUE.run(self.connection, command)]
+            made = [one for command in commands for one in self._line.run(producer.ENQUEUE, command)]
             kept = self.kept() if durable and commands else None
         return producer.refs(specs, made, kept)
 
