@@ -146,6 +146,7 @@ class Fleet:
             self.nursery.note_end(pid, status, usage.ru_maxrss)
             for member in self.members:
                 if member.pid == pid:
+                    self.nursery.end_those_of(pid)
                     self._note_end(member, os.waitstatus_to_exitcode(status))
                     if os.WIFSIGNALED(status):
                         self._mend()

@@ -17,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from ltmc_jobs.queues.isolation.birth import Ends, rss_bytes
 from workers.signals import STOPPING
@@ -24,6 +25,13 @@ from workers.signals import STOPPING
 REQUEST_BYTES = 16 * 1024
 BORN_SECONDS = 2.0
 BORN, ENDED = struct.Struct("<q"), struct.Struct("<qq")  # a pid; an exit code, and how large it was in bytes
+
+
+class Child(NamedTuple):
+    """What is known of an isolated process."""
+
+    asker: int  # the descriptor on which its end is told
+    worker: int  # the pid of the process that asked for it
 
 
 class Nursery:
@@ -34,7 +42,7 @@ class Nursery:
         self._socket, self._entrance = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._entrance.setblocking(False)
-        self._askers: dict[int, int] = {}  # pid of a child: where its end is told
+        self._children: dict[int, Child] = {}  # by pid
         self.door = Door(self._entrance)
 
     def fileno(self) -> int:
@@ -50,7 +58,8 @@ class Nursery:
                 return
             try:
                 if len(descriptors) == 4:
-                    self._fork(json.loads(message), Ends(*descriptors[:3]), descriptors[3], forget)
+                    worker, *options = json.loads(message)
+                    self._fork(options, Ends(*descriptors[:3]), Child(descriptors[3], worker), forget)
             except OSError as error:  # the machine can hold no more processes: the asker sees to it
                 sys.stderr.write(f"no isolated process could be forked: {error}\n")
             finally:
@@ -59,35 +68,41 @@ class Nursery:
 
     def note_end(self, pid: int, status: int, largest: int) -> None:
         """Tell whoever waits for it how a child ended: as `os.wait4` says."""
-        asker = self._askers.pop(pid, None)
-        if asker is not None:
+        child = self._children.pop(pid, None)
+        if child is not None:
             with suppress(OSError):  # nobody waits any more
-                os.write(asker, ENDED.pack(os.waitstatus_to_exitcode(status), rss_bytes(largest)))
-            os.close(asker)
+                os.write(child.asker, ENDED.pack(os.waitstatus_to_exitcode(status), rss_bytes(largest)))
+            os.close(child.asker)
+
+    def end_those_of(self, worker: int) -> None:
+        """Kill the children of a dead worker: what they did after its journal was read would be done twice."""
+        for pid in [pid for pid, child in self._children.items() if child.worker == worker]:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
 
     def forget(self) -> None:
         """In a forked process: let go of the parent's side."""
         self._socket.close()
-        for asker in self._askers.values():
-            os.close(asker)
-        self._askers.clear()
+        for child in self._children.values():
+            os.close(child.asker)
+        self._children.clear()
 
     def close(self) -> None:
         """Both sides."""
         self.forget()
         self._entrance.close()
 
-    def _fork(self, options: Sequence[str], ends: Ends, asker: int, forget: Callable[[], None]) -> None:
+    def _fork(self, options: Sequence[str], ends: Ends, child: Child, forget: Callable[[], None]) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until the child has its own handlers
         try:
             pid = os.fork()
             if pid == 0:
-                self._live(options, ends, asker, forget)
+                self._live(options, ends, child.asker, forget)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-        kept = os.dup(asker)
+        kept = os.dup(child.asker)
         os.set_blocking(kept, False)
-        self._askers[pid] = kept
+        self._children[pid] = child._replace(asker=kept)
         with suppress(OSError):
             os.write(kept, BORN.pack(pid))
 
@@ -129,7 +144,7 @@ class Door:
         reader, writer = os.pipe()
         try:
             try:
-                socket.send_fds(self._entrance, [json.dumps(list(options)).encode()], [*ends, writer])
+                socket.send_fds(self._entrance, [json.dumps([os.getpid(), *options]).encode()], [*ends, writer])
             finally:
                 os.close(writer)
             poll = select.poll()

@@ -109,7 +109,10 @@ def test_no_child_outlives_its_asker_or_the_parent(
     (tmp_path / "hang").unlink()
     os.kill(fleet.pid if who == "parent" else asker, signal.SIGKILL)
     wait_until(lambda: kinds.gone(int(pids[0])), 5)
-    os.kill(int(pids[1]), signal.SIGKILL)  # what the job had started itself
+    if who == "asker":
+        wait_until(lambda: kinds.gone(int(pids[1])), 5, "what the job had started itself went with it")
+    else:
+        os.kill(int(pids[1]), signal.SIGKILL)
 
 
 def test_where_nobody_forks_a_command_is_started(settings: Settings) -> None:
