@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from redis import Redis
 
 from api import connection, terminal
 from api.queue_commands import as_json_option
 from ltmc_jobs.client import Client
+from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.queues.queue import reached
 from ltmc_jobs.queues.schedules import roster
 from ltmc_jobs.settings import Settings
@@ -92,13 +94,8 @@ def put_back(schedule_id: str, as_json: bool) -> None:
 @as_json_option
 def pause(schedule_id: str, as_json: bool) -> None:
     """Pass over the times of what recurs, until it is resumed; what runs goes on."""
-
-    def act(shared: Shared) -> dict[str, Any]:
-        reached(roster.pause, shared.redis, shared.keys, schedule_id)
-        return reached(roster.entry, shared.redis, schedule_id)
-
     told = f"schedule {schedule_id} is paused; `ltmc schedules resume {schedule_id}` goes on"
-    _tell(_ask(act), told, as_json)
+    _tell(_acted_on(roster.pause, schedule_id), told, as_json)
 
 
 @schedules.command()
@@ -106,12 +103,7 @@ def pause(schedule_id: str, as_json: bool) -> None:
 @as_json_option
 def resume(schedule_id: str, as_json: bool) -> None:
     """Let a paused schedule run again, from its next time on; what was passed over is not made up for."""
-
-    def act(shared: Shared) -> dict[str, Any]:
-        reached(roster.resume, shared.redis, shared.keys, schedule_id)
-        return reached(roster.entry, shared.redis, schedule_id)
-
-    found = _ask(act)
+    found = _acted_on(roster.resume, schedule_id)
     _tell(found, f"schedule {schedule_id} goes on, next at {terminal.when(found['next_at'])}", as_json)
 
 
@@ -132,6 +124,16 @@ def _ask(act: Callable[[Shared], T]) -> T:
         return act(client.shared)
 
     return connection.run(Settings.load(), within)
+
+
+def _acted_on(act: Callable[[Redis, Keyring, str], None], schedule_id: str) -> dict[str, Any]:
+    """The entry, when that was done to it."""
+
+    def within(shared: Shared) -> dict[str, Any]:
+        reached(act, shared.redis, shared.keys, schedule_id)
+        return reached(roster.entry, shared.redis, schedule_id)
+
+    return _ask(within)
 
 
 def _tell(found: dict[str, Any], words: str, as_json: bool) -> None:

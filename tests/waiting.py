@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import psutil
+
 
 def free_port() -> int:
     """A TCP port that nobody listens on now."""
@@ -25,3 +27,11 @@ def wait_until(condition: Callable[[], Any], seconds: float = 10.0, what: str = 
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what or getattr(condition, '__name__', condition)}")
         time.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

@@ -20,9 +20,11 @@ GRACE_SECONDS = 5.0
 class WakeCall:
     """A connection on which a BLPOP is always out. Messages: `w` (there is work) or `c<job>` (stop this job)."""
 
-    def __init__(self, connection: Redis, worker: str) -> None:
+    def __init__(self, connection: Redis, worker: str, silent_seconds: float = BLOCK_SECONDS + GRACE_SECONDS) -> None:
+        """A connection from which nothing came for `silent_seconds` is taken for dead."""
         self._pool = connection.connection_pool
         self._key = f"{keys.PREFIX}wake:{worker}"
+        self._silent_seconds = silent_seconds
         self._line: Any = None
         self._asked = 0.0
 
@@ -36,7 +38,7 @@ class WakeCall:
 
         What the old one was told last may have been lost with it.
         """
-        if self._line is not None and time.monotonic() - self._asked > BLOCK_SECONDS + GRACE_SECONDS:
+        if self._line is not None and time.monotonic() - self._asked > self._silent_seconds:
             self.reset()  # the server would have answered by now: the connection has died without a word
         if self._line is not None:
             return False

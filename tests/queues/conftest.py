@@ -12,7 +12,8 @@ from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests.fleet import WorkerProcesses
 
-pytest.register_assert_rewrite("tests.queues.tick_machine", "tests.queues.picture")
+ASSERTING = ("tick_machine", "limits_machine", "model", "picture")
+pytest.register_assert_rewrite(*[f"tests.queues.{name}" for name in ASSERTING])
 
 
 class Fleet(WorkerProcesses):

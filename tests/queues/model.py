@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ltmc_jobs.queues import claims as holds
 from ltmc_jobs.queues.claims import Claim, Ending
+from tests.queues.picture import Picture
 
 QUEUES = ("default", "low")
 WORKERS = {"w0": ("default", "low"), "w1": ("low", "default"), "w2": ("default",)}
@@ -129,6 +130,28 @@ class Model:
             else:
                 self.end(worker, claim, ending)
         self.has_room[worker] = False
+
+    def check(self, picture: Picture) -> None:
+        """The server's picture of each job is the model's, and nobody sleeps beside work."""
+        assert picture.lists == self.waiting
+        for job in self.jobs.values():
+            fields = picture.fields[job.id]
+            assert fields["status"] == job.status
+            assert int(fields.get("ltmc_attempts", 0)) == job.attempts
+            assert int(fields.get("retries_left", 0)) == job.left
+            assert picture.results[job.id] == min(job.results, 10)
+            assert picture.holders[job.id] == ([job.holder] if job.holder else [])
+            assert ("ltmc_waiters" in fields) == job.watched
+        self._nobody_sleeps_beside_work(picture)
+
+    def _nobody_sleeps_beside_work(self, picture: Picture) -> None:
+        """Who has room is woken when work comes: it is on the list of each of its queues, or has been called."""
+        for worker, queues in WORKERS.items():
+            if self.has_room[worker] and not picture.wakes[worker]:
+                assert all(worker in picture.idle[queue] for queue in queues)
+        for queue in set(QUEUES) - self.paused:
+            called = any(picture.wakes[worker] for worker in WORKERS)
+            assert not picture.lists[queue] or not picture.idle[queue] or called
 
 
 def _place(claim: Claim) -> tuple[int, int]:

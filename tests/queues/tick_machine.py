@@ -7,13 +7,7 @@ from typing import Any
 
 import redis
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ltmc_jobs import keys
 from ltmc_jobs.errors import Conflict
@@ -38,12 +32,14 @@ class TickModel(Model, RuleBasedStateMachine):
 
     connection: redis.Redis
     keyring: Keyring
-    ear: redis.client.PubSub
 
     @initialize()
     def begin(self) -> None:
         """An empty server."""
         self.connection.flushall()
+        self.ear = self.connection.pubsub(ignore_subscribe_messages=True)
+        self.ear.subscribe(CHANNEL)
+        self.ear.get_message(timeout=5)
         self.clear()
         self.due: list[str] = []
         self.workers = {
@@ -57,12 +53,13 @@ class TickModel(Model, RuleBasedStateMachine):
         self.failed: Counter[str] = Counter()
         self.heard: Counter[str] = Counter()
         self.sent: tuple[list[list[Any]], list[int]] | None = None
-        self.hear()
-        self.heard.clear()  # of the example before
 
     def teardown(self) -> None:
         if hasattr(self, "jobs"):
-            self.drain()
+            try:
+                self.drain()
+            finally:
+                self.ear.close()
 
     # What happens
 
@@ -266,35 +263,17 @@ class TickModel(Model, RuleBasedStateMachine):
             return
         picture = Picture(self.connection, self.order, QUEUES, sorted(WORKERS))
         picture.check()
-        assert picture.lists == self.waiting
-        for job in self.jobs.values():
-            fields = picture.fields[job.id]
-            assert fields["status"] == job.status
-            assert int(fields.get("ltmc_attempts", 0)) == job.attempts
-            assert int(fields.get("retries_left", 0)) == job.left
-            assert picture.results[job.id] == min(job.results, 10)
-            assert picture.holders[job.id] == ([job.holder] if job.holder else [])
-            assert ("ltmc_waiters" in fields) == job.watched
+        self.check(picture)
         for worker in WORKERS:
             shown = picture.shown[worker]
             assert int(shown.get("successful_job_count", 0)) == self.done[worker]
             assert int(shown.get("failed_job_count", 0)) == self.failed[worker]
-        self.nobody_sleeps_beside_work(picture)
         self.hear()
         assert +self.heard == +self.told
 
     def hear(self) -> None:
         while (message := self.ear.get_message(timeout=0)) is not None:
             self.heard[message["data"].decode().split("\n")[0]] += 1
-
-    def nobody_sleeps_beside_work(self, picture: Picture) -> None:
-        """Who has room is woken when work comes: it is on the list of each of its queues, or has been called."""
-        for worker, queues in WORKERS.items():
-            if self.has_room[worker] and not picture.wakes[worker]:
-                assert all(worker in picture.idle[queue] for queue in queues)
-        for queue in set(QUEUES) - self.paused:
-            called = any(picture.wakes[worker] for worker in WORKERS)
-            assert not picture.lists[queue] or not picture.idle[queue] or called
 
     def drain(self) -> None:
         """All that can still run ends."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -15,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from ltmc_jobs.errors import (
@@ -32,76 +30,13 @@ from ltmc_jobs.queues.claims import Ending, Run, as_result
 from ltmc_jobs.queues.contract import JobSpec
 from ltmc_jobs.queues.envelope import Keyring, seal
 from ltmc_jobs.queues.isolation.isolated import IsolatedProcess
-from ltmc_jobs.registry import JobKind, Queue
-from ltmc_jobs.services import Services
+from ltmc_jobs.registry import JobKind
 from ltmc_jobs.settings import Settings
 from tests.conftest import clean_environment, wait_until
 from tests.fleet import ROOT, open_installation
+from tests.waiting import gone
+from tests.workers import isolated_kinds as kinds
 from workers import journal
-
-MODULE = "tests.workers.test_isolated"
-
-
-def _kind(function: Callable[..., Any]) -> JobKind:
-    name = function.__name__
-    return JobKind(name=f"isolated_{name}", path=f"{MODULE}.{name}", queue=Queue.DEFAULT)
-
-
-def give_pid(services: Services, **given: Any) -> dict[str, Any]:
-    assert services.job is not None
-    return {"pid": os.getpid(), "given": given, "attempt": services.job.attempt, "project": services.current.project}
-
-
-def talk(services: Services) -> dict[str, Any]:
-    assert services.job is not None
-    services.job.progress(1, 3, "one of three")
-    services.job.log("a line")
-    os.write(1, b"this goes nowhere, and into no answer")
-    return {"left": services.job.deadline - time.monotonic(), "cancelled": services.job.cancelled()}
-
-
-def conflict(services: Services) -> None:
-    raise Conflict("it does not fit", thing="door")
-
-
-def leave(services: Services) -> None:
-    sys.exit(3)
-
-
-def give_a_set(services: Services) -> set[int]:
-    return {1}
-
-
-def hang(services: Services, file: str) -> None:
-    """Deaf to signals, with Python's lock held in native code, and with a child of its own."""
-    for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
-    started = subprocess.Popen(["sleep", "60"])
-    Path(file).write_text(f"{os.getpid()} {started.pid}")
-    ctypes.PyDLL(None).sleep(60)
-
-
-def crash(services: Services) -> None:
-    sys.stderr.write("the last words\n")
-    sys.stderr.flush()
-    ctypes.string_at(0)
-
-
-def be_killed(services: Services) -> None:
-    kept = bytearray(os.urandom(1)) * (200 << 20)
-    os.kill(os.getpid(), signal.SIGKILL)
-    del kept
-
-
-def keep(services: Services, megabytes: int) -> dict[str, Any]:
-    KEPT.append(bytearray(b"x") * (megabytes << 20))
-    return {"pid": os.getpid()}
-
-
-KEPT: list[bytearray] = []
-GIVE_PID, TALK, CONFLICT, LEAVE, GIVE_A_SET, HANG, CRASH, BE_KILLED, KEEP = (
-    _kind(function) for function in (give_pid, talk, conflict, leave, give_a_set, hang, crash, be_killed, keep)
-)
 
 
 class Jobs:
@@ -110,7 +45,7 @@ class Jobs:
     def __init__(self, settings: Settings, **options: Any) -> None:
         self._keys = Keyring.load(settings)
         environment = clean_environment(settings.home, REDIS_URL=settings.redis_address(), PYTHONPATH=ROOT)
-        self.process = IsolatedProcess(modules=[MODULE], environment=environment, **options)
+        self.process = IsolatedProcess(modules=[kinds.MODULE], environment=environment, **options)
 
     def envelope(self, kind: JobKind, **args: Any) -> tuple[dict[str, Any], str]:
         spec = JobSpec(kind=kind, args=args, project="default")
@@ -143,31 +78,24 @@ def jobs(make_jobs: MakeJobs) -> Jobs:
     return make_jobs()
 
 
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def test_a_child_stays_warm_and_answers_in_milliseconds(jobs: Jobs) -> None:
-    first = jobs.run(GIVE_PID, text="ünï", number=1.5)
+    first = jobs.run(kinds.GIVE_PID, text="ünï", number=1.5)
     assert first["given"] == {"text": "ünï", "number": 1.5}
     assert (first["attempt"], first["project"]) == (1, "default")
     assert first["pid"] == jobs.process.pid != os.getpid()
     started = time.monotonic()
-    assert {jobs.run(GIVE_PID)["pid"] for _ in range(20)} == {first["pid"]}
+    assert {jobs.run(kinds.GIVE_PID)["pid"] for _ in range(20)} == {first["pid"]}
     assert (time.monotonic() - started) / 20 < 0.1
 
 
 def test_a_large_document_passes(jobs: Jobs) -> None:
     text = "long " * 2_000_000
-    assert jobs.run(GIVE_PID, text=text)["given"] == {"text": text}
+    assert jobs.run(kinds.GIVE_PID, text=text)["given"] == {"text": text}
 
 
 def test_what_a_job_says_is_told_while_it_runs(jobs: Jobs) -> None:
     told: list[dict[str, Any]] = []
-    result = jobs.run(TALK, tell=told.append, seconds=20)
+    result = jobs.run(kinds.TALK, tell=told.append, seconds=20)
     assert told == [{"progress": {"done": 1, "total": 3, "message": "one of three"}}, {"log": "a line"}]
     assert 15 < result["left"] <= 20
     assert result["cancelled"] is False
@@ -176,7 +104,7 @@ def test_what_a_job_says_is_told_while_it_runs(jobs: Jobs) -> None:
 def test_the_end_is_in_the_journal_before_the_worker_hears_it(jobs: Jobs, tmp_path: Path) -> None:
     """A worker that dies in between has not lost it, and one that tells it too has told it once."""
     notes = journal.Journal(tmp_path, "worker")
-    for kind in (GIVE_PID, CONFLICT):
+    for kind in (kinds.GIVE_PID, kinds.CONFLICT):
         envelope, job_id = jobs.envelope(kind)
         notes.begin(f"{job_id}:first")
         more = {"journal": str(notes.file), "execution": "first", "server_offset": 1000.0}
@@ -196,19 +124,19 @@ def test_the_end_is_in_the_journal_before_the_worker_hears_it(jobs: Jobs, tmp_pa
 
 
 def test_errors_keep_their_type_and_the_child_lives_on(jobs: Jobs) -> None:
-    pid = jobs.run(GIVE_PID)["pid"]
+    pid = jobs.run(kinds.GIVE_PID)["pid"]
     with pytest.raises(Conflict, match="does not fit") as caught:
-        jobs.run(CONFLICT)
+        jobs.run(kinds.CONFLICT)
     assert caught.value.details == {"thing": "door"}
     assert "in conflict" in "".join(caught.value.__notes__)
-    for kind in (LEAVE, GIVE_A_SET):
+    for kind in (kinds.LEAVE, kinds.GIVE_A_SET):
         with pytest.raises(JobFailed, match="its id leads to the cause"):
             jobs.run(kind)
-    assert jobs.run(GIVE_PID)["pid"] == pid
+    assert jobs.run(kinds.GIVE_PID)["pid"] == pid
 
 
 def test_a_child_verifies_by_itself(jobs: Jobs) -> None:
-    envelope, job_id = jobs.envelope(GIVE_PID, text="asked")
+    envelope, job_id = jobs.envelope(kinds.GIVE_PID, text="asked")
     with pytest.raises(EnvelopeRefused, match="signature"):
         jobs.process.run(envelope | {"args": {"text": "forged"}}, job_id, 1, 10)
     with pytest.raises(EnvelopeRefused, match="another job"):
@@ -217,26 +145,26 @@ def test_a_child_verifies_by_itself(jobs: Jobs) -> None:
 
 
 def test_a_hanging_job_is_killed_with_all_it_started(jobs: Jobs, tmp_path: Path) -> None:
-    before = jobs.run(GIVE_PID)["pid"]
+    before = jobs.run(kinds.GIVE_PID)["pid"]
     started = time.monotonic()
     with pytest.raises(JobTimeout, match="after 1 seconds"):
-        jobs.run(HANG, seconds=1, file=str(tmp_path / "pids"))
+        jobs.run(kinds.HANG, seconds=1, file=str(tmp_path / "pids"))
     assert time.monotonic() - started < 3
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert pids[0] == before
     wait_until(lambda: all(gone(pid) for pid in pids), 2)
-    assert jobs.run(GIVE_PID)["pid"] != before
+    assert jobs.run(kinds.GIVE_PID)["pid"] != before
 
 
 def test_a_running_job_is_cancelled_within_two_seconds(jobs: Jobs, tmp_path: Path) -> None:
-    jobs.run(GIVE_PID)
+    jobs.run(kinds.GIVE_PID)
     file = tmp_path / "pids"
     assert jobs.process.cancel() is False
     ended: list[tuple[type[BaseException], float]] = []
 
     def run() -> None:
         try:
-            jobs.run(HANG, file=str(file))
+            jobs.run(kinds.HANG, file=str(file))
         except JobCancelled as error:
             ended.append((type(error), time.monotonic()))
 
@@ -248,12 +176,12 @@ def test_a_running_job_is_cancelled_within_two_seconds(jobs: Jobs, tmp_path: Pat
     thread.join(10)
     assert [kind for kind, _ in ended] == [JobCancelled]
     assert ended[0][1] - asked < 2
-    assert jobs.run(GIVE_PID)["attempt"] == 1
+    assert jobs.run(kinds.GIVE_PID)["attempt"] == 1
 
 
 def test_a_crash_says_what_happened_and_harms_nobody(jobs: Jobs) -> None:
     with pytest.raises(ChildDied) as caught:
-        jobs.run(CRASH)
+        jobs.run(kinds.CRASH)
     assert caught.value.details["signal"] == "SIGSEGV"
     assert caught.value.details["exit_code"] == -signal.SIGSEGV
     assert "the last words" in caught.value.details["last_lines"]
@@ -261,25 +189,25 @@ def test_a_crash_says_what_happened_and_harms_nobody(jobs: Jobs) -> None:
     shown = caught.value.as_dict()
     assert (shown["code"], "last_lines" in shown["details"]) == ("child_died", False)
     with pytest.raises(ChildDied) as caught:
-        jobs.run(BE_KILLED)
+        jobs.run(kinds.BE_KILLED)
     assert caught.value.details["signal"] == "SIGKILL"
     assert caught.value.details["peak_rss_bytes"] > 200 << 20
-    assert jobs.run(GIVE_PID)["attempt"] == 1
+    assert jobs.run(kinds.GIVE_PID)["attempt"] == 1
 
 
 def test_a_child_that_dies_with_nothing_to_do_is_replaced(jobs: Jobs) -> None:
     for _ in range(5):
-        pid = jobs.run(GIVE_PID, seconds=1e9)["pid"]
+        pid = jobs.run(kinds.GIVE_PID, seconds=1e9)["pid"]
         os.kill(pid, signal.SIGKILL)  # at once, so that nobody has noticed yet
-        assert jobs.run(GIVE_PID)["pid"] != pid
+        assert jobs.run(kinds.GIVE_PID)["pid"] != pid
 
 
 def test_a_child_is_replaced_after_its_jobs_or_when_it_grew(make_jobs: MakeJobs) -> None:
     few = make_jobs(jobs_per_child=2)
-    pids = [few.run(GIVE_PID)["pid"] for _ in range(4)]
+    pids = [few.run(kinds.GIVE_PID)["pid"] for _ in range(4)]
     assert [pids[0] == pids[1], pids[1] == pids[2], pids[2] == pids[3]] == [True, False, True]
     small = make_jobs(growth_bytes=50 << 20)
-    kept = [small.run(KEEP, megabytes=size)["pid"] for size in (1, 60, 1)]
+    kept = [small.run(kinds.KEEP, megabytes=size)["pid"] for size in (1, 60, 1)]
     assert [kept[0] == kept[1], kept[1] == kept[2]] == [True, False]
     wait_until(lambda: gone(kept[0]), 5)
 
@@ -288,7 +216,7 @@ def test_a_child_that_cannot_start_says_why(make_jobs: MakeJobs, settings: Setti
     jobs = make_jobs()
     (settings.home / "signing.key").unlink()
     with pytest.raises(Misconfigured, match="no signing key"):
-        jobs.run(GIVE_PID)
+        jobs.run(kinds.GIVE_PID)
 
 
 @pytest.mark.parametrize("busy", [False, True])
@@ -296,7 +224,9 @@ def test_a_child_dies_with_its_starter(settings: Settings, tmp_path: Path, busy:
     open_installation(settings).close()
     file = tmp_path / "pids"
     environment = clean_environment(settings.home, REDIS_URL=settings.redis_address(), PYTHONPATH=ROOT)
-    starter = subprocess.Popen([sys.executable, "-m", MODULE, str(file), str(int(busy))], env=environment, cwd=ROOT)
+    starter = subprocess.Popen(
+        [sys.executable, "-m", "tests.workers.test_isolated", str(file), str(int(busy))], env=environment, cwd=ROOT
+    )
     wait_until(lambda: file.exists() and file.read_text(), 20)
     child = int(file.read_text().split()[0])
     starter.kill()
@@ -309,6 +239,6 @@ def test_a_child_dies_with_its_starter(settings: Settings, tmp_path: Path, busy:
 if __name__ == "__main__":
     starting = Jobs(Settings.load())
     if sys.argv[2] == "1":
-        starting.run(HANG, file=sys.argv[1])
-    Path(sys.argv[1]).write_text(str(starting.run(GIVE_PID)["pid"]))
+        starting.run(kinds.HANG, file=sys.argv[1])
+    Path(sys.argv[1]).write_text(str(starting.run(kinds.GIVE_PID)["pid"]))
     time.sleep(60)

@@ -22,7 +22,8 @@ from ltmc_jobs.registry import JobKind
 from ltmc_jobs.settings import Settings
 from tests.conftest import clean_environment, wait_until
 from tests.fleet import ROOT, open_installation
-from tests.workers import test_isolated as kinds
+from tests.waiting import gone
+from tests.workers import isolated_kinds as kinds
 from workers.fleet import Fleet, Member
 from workers.nursery import Nursery
 
@@ -94,7 +95,7 @@ def test_a_child_is_forked_by_the_parent_and_its_end_is_told(
     assert told["seconds"] < 1.0
     fleet.terminate()
     assert fleet.wait(20) == 0
-    wait_until(lambda: kinds.gone(child.pid), 5)
+    wait_until(lambda: gone(child.pid), 5)
 
 
 @pytest.mark.parametrize("who", ["parent", "asker"])
@@ -108,9 +109,9 @@ def test_no_child_outlives_its_asker_or_the_parent(
     asker = json.loads((tmp_path / "told").read_text())["asker"]
     (tmp_path / "hang").unlink()
     os.kill(fleet.pid if who == "parent" else asker, signal.SIGKILL)
-    wait_until(lambda: kinds.gone(int(pids[0])), 5)
+    wait_until(lambda: gone(int(pids[0])), 5)
     if who == "asker":
-        wait_until(lambda: kinds.gone(int(pids[1])), 5, "what the job had started itself went with it")
+        wait_until(lambda: gone(int(pids[1])), 5, "what the job had started itself went with it")
     else:
         os.kill(int(pids[1]), signal.SIGKILL)
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import structlog
 from redis import Redis
-from redis.exceptions import NoScriptError
 
 from ltmc_jobs import keys as names
 from ltmc_jobs.errors import EnvelopeRefused, LtmcError, NotFound
@@ -117,7 +116,7 @@ class Clockwork:
         if not rows:
             return max(0.0, float(following) - now) if following else IDLE_SECONDS
         fires = [fire for row in rows if (fire := self._try(token, Entry.of(row), now)) is not None]
-        for fire, answer in zip(fires, self._send(fires), strict=True):
+        for fire, answer in zip(fires, FIRE.run_many(self._connection, [fire.command for fire in fires]), strict=True):
             self._count(fire, answer.decode())
         return 0.0
 
@@ -202,23 +201,6 @@ class Clockwork:
         if not isinstance(args, list) or len(args) != 1 or kwargs or not entry.queue:
             raise EnvelopeRefused(f"it carries no signed envelope; {CURE}")
         return str(path), verified(args[0], entry.id, self._keys)
-
-    def _send(self, fires: list[Fire]) -> list[Any]:
-        """All at once; each is a step of its own."""
-
-        def send() -> list[Any]:
-            pipeline = self._connection.pipeline(transaction=False)
-            for fire in fires:
-                pipeline.execute_command("EVALSHA", FIRE.digest, 0, *fire.command)  # type: ignore[no-untyped-call]
-            return pipeline.execute()
-
-        if not fires:
-            return []
-        try:
-            return send()
-        except NoScriptError:
-            self._connection.script_load(FIRE.text)
-            return send()
 
     def _count(self, fire: Fire, answer: str) -> None:
         if fire.missed and answer in ("fired", "passed"):

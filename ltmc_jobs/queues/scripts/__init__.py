@@ -35,6 +35,17 @@ class Script:
             connection.script_load(self.text)
             return connection.execute_command("EVALSHA", self.digest, 0, *arguments)  # type: ignore[no-untyped-call]
 
+    def run_many(self, connection: Redis, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """The answers to many, sent at once; each is a step of its own."""
+        pipeline = connection.pipeline(transaction=False)
+        for arguments in commands:
+            pipeline.execute_command("EVALSHA", self.digest, 0, *arguments)  # type: ignore[no-untyped-call]
+        try:
+            return pipeline.execute() if commands else []
+        except NoScriptError:
+            connection.script_load(self.text)
+            return self.run_many(connection, commands)
+
     async def run_async(self, connection: AsyncRedis, arguments: Sequence[Any]) -> Any:
         """The same for an event loop."""
         try:

@@ -9,13 +9,16 @@ local known = call('HMGET', own, 'data', 'ltmc_definition', 'status')
 local entered = call('ZSCORE', ENTRIES, id)
 if known[1] == data then return 1 end
 if entered and keeps and known[2] == definition then return 0 end
-local aside = {}  -- what cannot run may be declared anew, as its cure says
-if not entered then
+-- What cannot run may be declared anew, as its cure says: whether it was set aside, and is no longer.
+local function leave_aside()
+  local found = false
   for _, kept in ipairs(call('ZRANGE', ASIDE, 0, -1)) do
-    if cjson.decode(kept).id == id then aside[#aside + 1] = kept end
+    if cjson.decode(kept).id == id then found = call('ZREM', ASIDE, kept) end
   end
+  return found
 end
-if known[1] and not entered and #aside == 0 then
+
+if known[1] and not entered and not leave_aside() then
   local status = known[3]
   if not known[2] or status == 'queued' or status == 'started' or status == 'deferred' then return -1 end
 end
@@ -26,6 +29,5 @@ local fields = {'created_at', NOW_TEXT, 'status', 'scheduled', 'ltmc_definition'
 for i = 5, #ARGV do fields[#fields + 1] = ARGV[i] end
 call('DEL', own, RESULTS .. id)
 call('HSET', own, unpack(fields))
-if #aside > 0 then call('ZREM', ASIDE, unpack(aside)) end
 call('ZADD', ENTRIES, string.format('%.3f', math.floor(at * 1000) / 1000), id)
 return 1
