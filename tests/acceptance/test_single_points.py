@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,16 +24,10 @@ JOBS = 50
 def test_y04_a_replica_takes_over_with_every_job_that_it_has(make_settings: MakeSettings, tmp_path: Path) -> None:
     """Y04: waiting, due later and waiting for another: all are on the replica, and end there."""
     with ExitStack() as ends:
-        first, second = (
-            ends.enter_context(EmbeddedServer(make_settings(LTMC_HOME=tmp_path / name, REDIS_PORT=free_port())))
-            for name in ("first", "second")
-        )
-        home = make_settings(REDIS_URL=first.settings.redis_address())
-        shared = open_installation(home)
+        first, second = servers(ends, make_settings, tmp_path)
+        shared = open_installation(make_settings(REDIS_URL=first.settings.redis_address()))
         ends.callback(shared.close)
-        with Redis.from_url(second.settings.redis_address()) as replica:
-            replica.config_set("masterauth", (first.directory / "password").read_text().strip())
-            replica.replicaof("127.0.0.1", first.settings.redis_port)
+        with replica_of(first, second) as replica:
             waiting = [spec_of(n=number) for number in range(JOBS)]
             later = spec_of(delay_seconds=0.5, n=-1)
             after = spec_of(depends_on=(waiting[-1].id,), n=-2)
@@ -49,6 +43,45 @@ def test_y04_a_replica_takes_over_with_every_job_that_it_has(make_settings: Make
         for number, spec in [*enumerate(waiting), (-1, later), (-2, after)]:
             assert there.queue.outcome(spec.id, 20).unwrap()["given"] == {"n": number}
         assert workers.stop() == [0]
+
+
+def test_y04_a_durable_job_is_on_the_replica(make_settings: MakeSettings, tmp_path: Path) -> None:
+    """Y04: where the server keeps no file, a replica confirms it; and says no when it is gone."""
+    with ExitStack() as ends:
+        first, second = servers(ends, make_settings, tmp_path)
+        shared = open_installation(make_settings(REDIS_URL=first.settings.redis_address()))
+        ends.callback(shared.close)
+        shared.redis.config_set("appendonly", "no")
+        with replica_of(first, second) as replica:
+            assert shared.redis.execute_command("WAIT", 1, 10_000) == 1  # type: ignore[no-untyped-call]
+            ref = shared.queue.enqueue(spec_of(1), durable=True)
+            assert ref.durable is True
+            assert replica.hget(f"rq:job:{ref.id}", "status") == b"queued"
+            assert second.process is not None
+            second.process.kill()
+            second.process.wait()
+        ref = shared.queue.enqueue(spec_of(2), durable=True)
+        assert (ref.created, ref.durable) == (True, False)
+
+
+def servers(ends: ExitStack, make_settings: MakeSettings, tmp_path: Path) -> list[EmbeddedServer]:
+    return [
+        ends.enter_context(EmbeddedServer(make_settings(LTMC_HOME=tmp_path / name, REDIS_PORT=free_port())))
+        for name in ("first", "second")
+    ]
+
+
+@contextmanager
+def replica_of(first: EmbeddedServer, second: EmbeddedServer) -> Iterator[Redis]:
+    """The second, from now on the first one's replica."""
+    with (
+        Redis.from_url(first.settings.redis_address()) as primary,
+        Redis.from_url(second.settings.redis_address()) as replica,
+    ):
+        primary.config_set("repl-diskless-sync-delay", 0)  # it would wait five seconds for more replicas
+        replica.config_set("masterauth", (first.directory / "password").read_text().strip())
+        replica.replicaof("127.0.0.1", first.settings.redis_port)
+        yield replica
 
 
 def spec_of(n: int, **more: object) -> JobSpec:
