@@ -9,7 +9,7 @@ from typing import Any
 
 from ltmc_jobs.client import Session
 from ltmc_jobs.errors import InvalidArguments
-from ltmc_jobs.registry import Form
+from ltmc_jobs.form import Form
 
 NAME_LIMIT = 256  # characters
 WAIT_LIMIT = 45.0  # seconds; hosts give up after 60

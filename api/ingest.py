@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from api import extractors
 from api.ingest_plan import Found, Plan
 from api.manifest import Entry, Manifest
-from ltmc_jobs.client import Answer, Client, Session
+from ltmc_jobs.answer import Answer
+from ltmc_jobs.client import Client, Session
 from ltmc_jobs.errors import LtmcError, NotFound, Unavailable
 from ltmc_jobs.queues.contract import new_job_id
 

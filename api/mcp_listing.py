@@ -7,7 +7,8 @@ from typing import Any
 import mcp_types as types
 
 from ltmc_jobs import registry
-from ltmc_jobs.registry import Form, Question, Queue, Tool
+from ltmc_jobs.form import Form
+from ltmc_jobs.registry import Question, Queue, Tool
 
 INSTRUCTIONS = """\
 Long-term memory that outlives this conversation, shared by all who work in the same project.

@@ -30,7 +30,8 @@ from api.mcp_listing import INSTRUCTIONS, listed
 from api.requests import request_id, session_of, told
 from api.security import BODY_LIMIT
 from ltmc_jobs import __version__, logs, registry
-from ltmc_jobs.client import Answer, Client, Session
+from ltmc_jobs.answer import Answer
+from ltmc_jobs.client import Client, Session
 from ltmc_jobs.errors import LtmcError, Misconfigured, Unavailable, UnknownMethod
 from ltmc_jobs.queues.contract import Principal, new_job_id
 from ltmc_jobs.registry import Question, Tool

@@ -12,8 +12,10 @@ from fastapi.responses import JSONResponse
 from api.call_meta import CallMeta
 from api.requests import json_of, session_of, wait_of
 from ltmc_jobs import registry
-from ltmc_jobs.client import Answer, Client
-from ltmc_jobs.registry import Form, Tool
+from ltmc_jobs.answer import Answer
+from ltmc_jobs.client import Client
+from ltmc_jobs.form import Form
+from ltmc_jobs.registry import Tool
 
 
 def router(client_of: Callable[[], Client], project: str) -> APIRouter:

@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ltmc_jobs.client import Answer
+from ltmc_jobs.answer import Answer
 from ltmc_jobs.errors import InvalidCall, LtmcError, Misconfigured
 
 START = "start the platform with ./start_workers.sh, or ltmc start; `ltmc doctor` finds out what is wrong"

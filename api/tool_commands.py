@@ -13,7 +13,8 @@ import click
 from api import connection, terminal
 from ltmc_jobs import client, registry
 from ltmc_jobs.errors import UnknownMethod
-from ltmc_jobs.registry import Form, Question
+from ltmc_jobs.form import Form
+from ltmc_jobs.registry import Question
 from ltmc_jobs.settings import Settings
 
 __all__ = ["client", "command", "names"]  # importing client declares the tools

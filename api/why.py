@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from api import connection, terminal
-from ltmc_jobs.client import LOCALLY, Client
+from ltmc_jobs.answer import LOCALLY
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import NotFound
 from ltmc_jobs.settings import Settings
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ltmc_jobs import registry, tools
+from ltmc_jobs.answer import LOCALLY, Answer, Goal, answer_of
 from ltmc_jobs.errors import Disabled, InvalidArguments, LtmcError, NotFound, QueueUnavailable
+from ltmc_jobs.form import RECORDED
 from ltmc_jobs.orchestration.ownership import Ownership
 from ltmc_jobs.queues.contract import ANYONE, JobInfo, JobSpec, JobStatus, Outcome, Principal, new_job_id
 from ltmc_jobs.queues.local.local_worker import LocalWorker, awaited, may_serve, switched_off
@@ -23,10 +25,8 @@ from ltmc_jobs.shared import Shared
 
 T = TypeVar("T")
 
-LOCALLY = "locally"
-RUNS_STILL = "it still runs; the wait is over"
+AWAIT_SECONDS = 2.0  # how long a call that does not say so waits for more than its own job
 LIVE_SECONDS = 1.0  # how long the knowledge of living workers is used
-NEXT = "Call job_result with this job_id (it waits up to 45 s); job_cancel stops the job."
 
 __all__ = ["Answer", "Client", "Session", "tools"]  # importing tools declares them
 
@@ -42,37 +42,6 @@ class Session:
     def __post_init__(self) -> None:
         if not PROJECT_PATTERN.match(self.project):
             raise InvalidArguments("a project is 1 to 64 letters, digits, dots, dashes or underscores", field="project")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A call's answer: its result, or the handle of a job that goes on, with the reason."""
-
-    tool: str
-    job_id: str | None
-    status: str
-    result: dict[str, Any] | None = None
-    reason: str | None = None
-    cached: bool = False
-    served: str | None = None  # "locally": not through the queue, for this reason
-
-    @property
-    def is_handle(self) -> bool:
-        return self.result is None
-
-    def as_dict(self) -> dict[str, Any]:
-        """What goes out, in every protocol alike."""
-        if self.result is not None:
-            job = {"job_id": self.job_id} if self.job_id else {}
-            served = {"served": self.served, "reason": self.reason} if self.served else {}
-            return {"success": True, **job, **({"cached": True} if self.cached else {}), **served, **self.result}
-        handle = {"job_id": self.job_id, "status": self.status, "tool": self.tool, "next": NEXT}
-        return {
-            "success": True,
-            "job_id": self.job_id,
-            **({"served": self.served} if self.served else {}),
-            "job": handle | ({"reason": self.reason} if self.reason else {}),
-        }
 
 
 class Client:
@@ -105,12 +74,14 @@ class Client:
         accepted = found.form.accept({} if arguments is None else arguments)
         if isinstance(found, Question):
             return Answer(name, None, "finished", await found.function(self, session, **accepted))
-        wait_for = arguments.get("wait_for", "recorded") if found.follows else "recorded"
         wait = self.shared.settings.wait_seconds if wait_seconds is None else max(0.0, min(wait_seconds, 45.0))
-        return await self._run(found, accepted, session, wait, wait_for, job_id)
+        asked = arguments.get("wait_for") if found.follows else RECORDED
+        patience = wait if asked else min(wait, AWAIT_SECONDS)
+        goal = Goal(asked or found.awaits, time.monotonic() + patience, is_asked=asked is not None)
+        return await self._run(found, accepted, session, wait, goal, job_id)
 
     async def _run(
-        self, tool: Tool, arguments: dict[str, Any], session: Session, wait: float, wait_for: str, job_id: str | None
+        self, tool: Tool, arguments: dict[str, Any], session: Session, wait: float, goal: Goal, job_id: str | None
     ) -> Answer:
         until = time.monotonic() + wait
         spec = JobSpec(
@@ -124,13 +95,13 @@ class Client:
         if job_id is not None and (answered := await self._served_before(tool, spec)):
             return answered
         if self._off is not None:
-            return await self._locally(tool, spec, self._off, wait_for, until)
+            return await self._locally(tool, spec, self._off, goal, until)
         try:
             kept = await self._presence.within(self._sent(tool, spec))
         except QueueUnavailable:
             if not may_serve(tool) or not await self._presence.is_away(suspected=True):
                 raise
-            return await self._locally(tool, spec, AWAY, wait_for, until)
+            return await self._locally(tool, spec, AWAY, goal, until)
         if kept is not None:
             return Answer(tool.form.name, kept["job_id"], "finished", kept["result"], cached=True)
         try:
@@ -140,9 +111,9 @@ class Client:
             outcome = await self.shared.async_queue.outcome(spec.id, until - time.monotonic())
         except QueueUnavailable as error:  # the job is there: told of a failure, the caller would send it again
             return Answer(tool.form.name, spec.id, JobStatus.QUEUED, reason=f"enqueued, but not waited for: {error}")
-        if outcome.is_final and outcome.error is None and wait_for != "recorded":
-            return await self._followed(tool, outcome, wait_for, until)
-        return _answer(tool.form.name, outcome)
+        if outcome.is_final and outcome.error is None and goal.state != RECORDED:
+            return await self._followed(tool, outcome, goal)
+        return answer_of(tool.form.name, outcome)
 
     async def _sent(self, tool: Tool, spec: JobSpec) -> dict[str, Any] | None:
         """Enqueue, unless the cache holds the result: then that, `{job_id, result}`."""
@@ -171,14 +142,14 @@ class Client:
         info = await self._noted(spec.id)
         if info is None or info.project != spec.project or info.status != JobStatus.FINISHED or info.result is None:
             return None
-        return _answer(tool.form.name, Outcome(spec.id, info.status, info.result), info.meta["reason"])
+        return answer_of(tool.form.name, Outcome(spec.id, info.status, info.result), info.meta["reason"])
 
     async def _noted(self, job_id: str) -> JobInfo | None:
         """What this machine knows of a call that it served by itself."""
         ledger = self._local.ledger
         return await asyncio.to_thread(ledger.find, job_id) if ledger.is_there else None
 
-    async def _locally(self, tool: Tool, spec: JobSpec, reason: str, wait_for: str, until: float) -> Answer:
+    async def _locally(self, tool: Tool, spec: JobSpec, reason: str, goal: Goal, until: float) -> Answer:
         """Serve a call on this machine; Disabled or QueueUnavailable where that cannot be."""
         if not may_serve(tool):
             raise Disabled(reason) if self._off else QueueUnavailable(reason)
@@ -193,31 +164,31 @@ class Client:
                 await self._presence.within(self._settle())
         if outcome is None:
             return Answer(tool.form.name, spec.id, JobStatus.STARTED, reason=reason, served=LOCALLY)
-        answer = _answer(tool.form.name, outcome, reason)
-        if answer.result is None or wait_for == "recorded":
+        answer = answer_of(tool.form.name, outcome, reason)
+        if answer.result is None or goal.state == RECORDED:
             return answer
-        job_id = answer.result.get("jobs", {}).get(wait_for)
+        job_id = answer.result.get("jobs", {}).get(goal.state)
         followed = self._local.live(job_id) if job_id else None
         if followed is None and job_id is not None and self._off is None:
-            return replace(answer, result=answer.result | {"warning": f"recorded, but not yet {wait_for}: {reason}"})
+            return replace(answer, result=answer.result | goal.missed(reason))
         if followed is not None:
-            ended = await awaited(followed, until)
+            ended = await awaited(followed, goal.until)
             why = "the wait is over" if ended is None else ended.error
-            told = {"warning": f"recorded, but not yet {wait_for}: {why}"} if why else {"state": wait_for}
+            told = goal.missed(why) if why else {"state": goal.state}
             return replace(answer, result=answer.result | told)
         return answer
 
-    async def _followed(self, tool: Tool, outcome: Outcome, wait_for: str, until: float) -> Answer:
+    async def _followed(self, tool: Tool, outcome: Outcome, goal: Goal) -> Answer:
         """Wait for a job that follows; what is done stays done, so its failure is told beside the result."""
-        following = outcome.result.get("jobs", {}).get(wait_for)
+        following = outcome.result.get("jobs", {}).get(goal.state)
         if following is None:  # nothing was left to do
-            return _answer(tool.form.name, outcome)
+            return answer_of(tool.form.name, outcome)
         try:
-            followed = await self.shared.async_queue.outcome(following, max(0.0, until - time.monotonic()))
-            reached_state = {"state": wait_for} if followed.unwrap() is not None else {}
+            followed = await self.shared.async_queue.outcome(following, goal.seconds_left)
+            reached_state = {"state": goal.state} if followed.unwrap() is not None else {}
             return Answer(tool.form.name, outcome.job_id, outcome.status, outcome.result | reached_state)
         except LtmcError as error:
-            told = {"warning": f"recorded, but not yet {wait_for}: {error}"}
+            told = Goal(goal.state, goal.until, is_asked=True).missed(error)  # it failed, which everybody should hear
             return Answer(tool.form.name, outcome.job_id, outcome.status, outcome.result | told)
 
     async def job(self, session: Session, job_id: str) -> JobInfo:
@@ -234,10 +205,10 @@ class Client:
         info = await self.job(session, job_id)
         wait = min(wait_seconds, 45.0)
         if info.meta.get("served") != LOCALLY:
-            return _answer(info.name, await self.shared.async_queue.outcome(job_id, wait))
+            return answer_of(info.name, await self.shared.async_queue.outcome(job_id, wait))
         future = self._local.live(job_id)
         outcome = await awaited(future, time.monotonic() + wait) if future else None
-        return _answer(info.name, outcome or self._local.ledger.outcome(job_id), info.meta["reason"])
+        return answer_of(info.name, outcome or self._local.ledger.outcome(job_id), info.meta["reason"])
 
     async def cancel(self, session: Session, job_id: str) -> dict[str, Any]:
         """Cancel a job, or stop it while it runs."""
@@ -287,14 +258,3 @@ class Client:
         if self._live.get(queue):
             return None
         return f"no worker is running for the {queue} queue; the job waits for one (./start_workers.sh status)"
-
-
-def _answer(tool: str, outcome: Outcome, locally: str | None = None) -> Answer:
-    """`locally` is the reason why it was served so."""
-    served = LOCALLY if locally else None
-    if not outcome.is_final:
-        return Answer(tool, outcome.job_id, outcome.status.value, reason=locally or RUNS_STILL, served=served)
-    result = outcome.unwrap()
-    # A job kind may give any JSON; the answer to a call is an object.
-    shown = result if isinstance(result, dict) else {"result": result}
-    return Answer(tool, outcome.job_id, outcome.status.value, shown, reason=locally, served=served)

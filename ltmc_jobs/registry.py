@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
-from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
-
-from ltmc_jobs.errors import InvalidArguments, UnknownMethod
+from ltmc_jobs.errors import UnknownMethod
+from ltmc_jobs.form import RECORDED, Form, form_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,43 +77,6 @@ class JobKind:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Form:
-    """What a caller sees of something callable: name, words, schemas."""
-
-    name: str
-    module: str
-    description: str
-    input_schema: dict[str, Any]
-    output_schema: dict[str, Any]
-    reads_only: bool
-    validator: Draft202012Validator = field(repr=False, compare=False)
-    model: type[BaseModel] = field(repr=False, compare=False)
-
-    def accept(self, arguments: Any) -> dict[str, Any]:
-        """The arguments as the function takes them; InvalidArguments names the field that breaks the schema."""
-        error = best_match(self.validator.iter_errors(arguments))
-        if error is not None:
-            raise self._refusal(error)
-        own = {name: value for name, value in arguments.items() if name in self.model.model_fields}
-        # JSON Schema calls 5.0 an integer; the model makes it one.
-        return self.model.model_validate(own).model_dump(mode="json", exclude_unset=True)
-
-    def _refusal(self, error: ValidationError) -> InvalidArguments:
-        where = ".".join(str(part) for part in error.absolute_path)
-        instance: Any = error.instance
-        if error.validator == "required":
-            required: Any = error.validator_value
-            missing = next(name for name in required if name not in instance)
-            return InvalidArguments(f"{self.name}: {missing} is required", field=missing)
-        if error.validator == "additionalProperties":
-            extra = min(set(instance) - set(self.input_schema["properties"]))
-            known = ", ".join(self.input_schema["properties"])
-            return InvalidArguments(f"{self.name} has no argument {extra!r}; it has {known}", field=extra)
-        shown = error.message if len(error.message) <= 200 else f"…{error.message[-200:]}"
-        return InvalidArguments(f"{self.name}: {where or 'arguments'}: {shown}", field=where)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Tool:
     """A job that callers may ask for: its form, its kind, and what it touches."""
 
@@ -126,6 +85,10 @@ class Tool:
     tiers: tuple[Tier, ...]
     cache: Cache | None = None
     follows: tuple[str, ...] = ()  # names of the jobs that a call leaves behind, in their order
+    awaits: str = RECORDED  # what a call that does not say waits for, for AWAIT_SECONDS at most
+    destructive: bool = False  # it may take away what was there
+    idempotent: bool = False  # the same call again changes nothing more
+    grace_seconds: float = 1.0  # how long a caller that takes a task's handle is kept waiting for the result itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +101,7 @@ class Question:
 
 _kinds: dict[str, JobKind] = {}
 _callables: dict[str, Tool | Question] = {}
+_aliases: dict[str, str] = {}
 _paths: dict[str, str] = {}
 
 
@@ -157,7 +121,7 @@ def kinds_at(path: str) -> list[JobKind]:
 def find(name: str) -> Tool | Question:
     """What callers may call by this name."""
     try:
-        return _callables[name]
+        return _callables[_aliases.get(name, name)]
     except KeyError:
         raise UnknownMethod(f"there is no tool called {name!r}; the list of tools names them all", name=name) from None
 
@@ -174,8 +138,8 @@ def forms() -> Iterator[Form]:
 
 def tool(
     *,
-    queue: Queue,
-    tiers: tuple[Tier, ...],
+    queue: Queue = Queue.DEFAULT,
+    tiers: tuple[Tier, ...] = (),
     cache: Cache | None = None,
     changes: tuple[str, ...] = (),
     follows: tuple[str, ...] = (),
@@ -183,8 +147,17 @@ def tool(
     retries: int = 2,
     result_ttl_seconds: int = 3600,
     executor: ExecutorName = "inline",
+    awaits: str = RECORDED,
+    aliases: Mapping[str, str] | None = None,
+    also_named: tuple[str, ...] = (),
+    destructive: bool = False,
+    idempotent: bool = False,
+    grace_seconds: float = 1.0,
 ) -> Callable[[F], F]:
-    """Declare a tool: its name, docstring, signature and return type become what every protocol shows."""
+    """Declare a tool: its name, docstring, signature and return type become what every protocol shows.
+
+    `aliases` are older names of arguments, `also_named` older names of the tool: accepted, and not shown.
+    """
 
     def declare(function: F) -> F:
         name = function.__name__
@@ -200,8 +173,21 @@ def tool(
             changes=changes,
             executor=executor,
         )
-        form = _form(function, skip=1, reads_only=not changes, follows=follows)
-        _callables[name] = Tool(form=form, kind=job_kind, tiers=tiers, cache=cache, follows=follows)
+        form = form_of(function, skip=1, reads_only=not changes, follows=follows, awaits=awaits, aliases=aliases)
+        _callables[name] = Tool(
+            form=form,
+            kind=job_kind,
+            tiers=tiers,
+            cache=cache,
+            follows=follows,
+            awaits=awaits,
+            destructive=destructive,
+            idempotent=idempotent,
+            grace_seconds=grace_seconds,
+        )
+        for alias in also_named:
+            _declare(alias, job_kind.path)
+            _aliases[alias] = name
         return function
 
     return declare
@@ -212,7 +198,7 @@ def question(*, changes: bool = False) -> Callable[[F], F]:
 
     def declare(function: F) -> F:
         _declare(function.__name__, f"{function.__module__}.{function.__qualname__}")
-        form = _form(function, skip=2, reads_only=not changes, follows=())
+        form = form_of(function, skip=2, reads_only=not changes)
         _callables[function.__name__] = Question(form=form, function=function)
         return function
 
@@ -222,50 +208,3 @@ def question(*, changes: bool = False) -> Callable[[F], F]:
 def _declare(name: str, path: str) -> None:
     if _paths.setdefault(name, path) != path:
         raise ValueError(f"{name} is declared twice: as {_paths[name]} and as {path}")
-
-
-def _missing(function: Callable[..., Any], what: str) -> Any:
-    raise ValueError(f"{function.__module__}.{function.__name__} needs {what}")
-
-
-def _form(function: Callable[..., Any], *, skip: int, reads_only: bool, follows: tuple[str, ...]) -> Form:
-    parameters = list(inspect.signature(function).parameters.values())
-    # The leading parameters are the platform's; their types are not importable here, and not shown.
-    given = {parameter.name: Any for parameter in parameters[:skip]}
-    annotations = {**function.__annotations__, **given}
-    function_view = type("", (), {"__annotations__": annotations, "__module__": function.__module__})
-    hints = get_type_hints(function_view, globalns=getattr(function, "__globals__", {}), include_extras=True)
-    returned = hints.pop("return", None) or _missing(function, "a return type")
-    fields: dict[str, Any] = {
-        parameter.name: (
-            hints.get(parameter.name) or _missing(function, f"a type for {parameter.name}"),
-            ... if parameter.default is inspect.Parameter.empty else parameter.default,
-        )
-        for parameter in parameters[skip:]
-    }
-    model = create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
-    schema = _plain(model.model_json_schema())
-    if follows:
-        schema["properties"]["wait_for"] = {
-            "enum": ["recorded", *follows],
-            "default": "recorded",
-            "description": "Answer when this has happened (or when the wait is over)",
-        }
-    return Form(
-        name=function.__name__,
-        module=function.__module__.rsplit(".", 1)[-1],
-        description=inspect.getdoc(function) or _missing(function, "a docstring"),
-        input_schema=schema,
-        output_schema=TypeAdapter(returned).json_schema(mode="serialization"),
-        reads_only=reads_only,
-        validator=Draft202012Validator(schema),
-        model=model,
-    )
-
-
-def _plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """Without pydantic's titles, which say nothing that the name doesn't."""
-    for part in schema.get("properties", {}).values():
-        part.pop("title", None)
-    schema.pop("title", None)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": {}, **schema}

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from ltmc_jobs import keys
-from ltmc_jobs.client import Answer, Client, Session
+from ltmc_jobs.answer import Answer
+from ltmc_jobs.client import Client, Session
 from ltmc_jobs.errors import StoreUnavailable
 from ltmc_jobs.shared import Shared
 from tests.conftest import wait_until

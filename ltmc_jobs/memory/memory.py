@@ -10,8 +10,8 @@ from ltmc_jobs.llm.embedding import Embedder
 from ltmc_jobs.memory import ingestion, retrieval
 from ltmc_jobs.queues.contract import JobSpec
 from ltmc_jobs.queues.envelope import Call
-from ltmc_jobs.stores.contracts import Chunk, ChunkText, Graph, Records, Vectors, Version
-from ltmc_jobs.tools.memory import RetrievedMemory, StoredMemory
+from ltmc_jobs.results.memory import RetrievedMemory, StoredMemory
+from ltmc_jobs.stores.contracts import Chunk, ChunkText, Graph, Records, Scope, Vectors, Version
 
 
 class Tiers(Protocol):
@@ -73,10 +73,9 @@ class Memory:
             self._tiers.vectors,
             self._tiers.graph,
             self._tiers.embedder,
-            project=self._call.project,
+            scope=Scope(self._call.project, conversation_id if scope == "conversation" else None),
             query=query,
             top_k=top_k,
-            conversation_id=conversation_id if scope == "conversation" else None,
         )
 
     def add_vectors(self, texts: Sequence[str], *, file_name: str) -> list[int]:

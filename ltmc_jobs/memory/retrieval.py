@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ltmc_jobs.llm.embedding import Embedder
-from ltmc_jobs.stores.contracts import Chunk, Graph, Hit, Records, Vectors
-from ltmc_jobs.tools.memory import RelatedDocument, RetrievedChunk, RetrievedMemory
+from ltmc_jobs.results.memory import RelatedDocument, RetrievedChunk, RetrievedMemory
+from ltmc_jobs.stores.contracts import Chunk, Graph, Hit, Records, Scope, Vectors
 
 RELATED_LIMIT = 20
 STRUCTURE = ("HAS_CHUNK",)
@@ -20,10 +20,9 @@ def retrieve(
     graph: Graph,
     embedder: Embedder,
     *,
-    project: str,
+    scope: Scope,
     query: str,
     top_k: int,
-    conversation_id: str | None,
 ) -> RetrievedMemory:
     """The `top_k` passages nearest to a query, best first, and the documents that the graph links to them.
 
@@ -33,8 +32,8 @@ def retrieve(
     vector = embedder.encode([query])[0]
     for _ in range(TRIES):
         # Words first: what becomes searchable in between is then found twice, and not missed.
-        by_words = records.search_words(query, project=project, limit=top_k, conversation_id=conversation_id)
-        by_meaning = vectors.search(vector, project=project, k=top_k, conversation_id=conversation_id)
+        by_words = records.search_words(query, scope=scope, limit=top_k)
+        by_meaning = vectors.search(vector, scope=scope, k=top_k)
         found = _best(by_meaning, by_words, top_k)
         chunks = records.chunks([hit.chunk_id for hit, _ in found])
         if len(chunks) == len(found):
@@ -45,7 +44,7 @@ def retrieve(
         context="\n\n".join(passage.content for passage in passages),
         retrieved_chunks=passages,
         total_results=len(passages),
-        related=related(graph, project, {passage.file_name for passage in passages}),
+        related=related(graph, scope.project, {passage.file_name for passage in passages}),
     )
 
 

@@ -15,6 +15,12 @@ CHUNKS = """
     JOIN resource_versions v ON v.resource_id = c.resource_id AND v.version = c.version
     JOIN resources r ON r.id = c.resource_id
 """
+WITHIN = """
+    r.project = :project
+    AND (:conversation_id IS NULL OR v.conversation_id = :conversation_id)
+    AND (:resource_types IS NULL OR v.resource_type IN (SELECT value FROM json_each(:resource_types)))
+    AND (:after IS NULL OR v.created_at >= :after) AND (:before IS NULL OR v.created_at < :before)
+"""
 NEWEST = "(SELECT max(version) FROM resource_versions n WHERE n.resource_id = r.id)"
 
 VERSION = VERSIONS + "WHERE v.resource_id = ? AND v.version = ?"
@@ -32,19 +38,24 @@ READABLE_BY_ID = f"""
     AND (c.version = r.version OR (r.version = 0 AND c.version = {NEWEST}))
 """
 CHUNKS_OF_VERSION = f"{CHUNKS} WHERE c.resource_id = ? AND c.version = ? ORDER BY c.chunk_index"
-SEARCHABLE = """
+SEARCHABLE = f"""
     SELECT c.id FROM json_each(:ids) wanted CROSS JOIN resource_chunks c ON c.id = wanted.value
     JOIN resources r ON r.id = c.resource_id AND r.version = c.version
     JOIN resource_versions v ON v.resource_id = c.resource_id AND v.version = c.version
-    WHERE r.project = :project AND (:conversation_id IS NULL OR v.conversation_id = :conversation_id)
+    WHERE {WITHIN}
+"""
+IN_SCOPE = f"""
+    SELECT c.id FROM resource_versions v
+    JOIN resources r ON r.id = v.resource_id AND r.version = v.version
+    JOIN resource_chunks c ON c.resource_id = v.resource_id AND c.version = v.version
+    WHERE {WITHIN} ORDER BY c.id LIMIT :limit
 """
 # The words drive the full-text index, each from the oldest waiting chunk on, so that a search costs what waits
 # and not what is kept. For the same reason a word's rarity is judged by the 200 newest chunks that have it.
 WORDS = f"""
     WITH waiting AS MATERIALIZED (
         SELECT c.id FROM resource_versions v
-        JOIN resources r ON r.id = v.resource_id AND r.version = 0 AND r.project = :project
-            AND (:conversation_id IS NULL OR v.conversation_id = :conversation_id)
+        JOIN resources r ON r.id = v.resource_id AND r.version = 0 AND {WITHIN}
         JOIN resource_chunks c ON c.resource_id = v.resource_id AND c.version = v.version
         WHERE v.state = 'recorded' AND v.version = {NEWEST}),
     weighed AS MATERIALIZED (

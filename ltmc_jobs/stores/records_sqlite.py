@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from sqlite_utils import Database
 from ltmc_jobs.errors import ModelMismatch, NotFound
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.stores import records_sql as sql
-from ltmc_jobs.stores.contracts import Chunk, ChunkText, Hit, Snapshot, VectorRow, Version
+from ltmc_jobs.stores.contracts import Chunk, ChunkText, Hit, Scope, Snapshot, VectorRow, Version
 from ltmc_jobs.stores.schema import STEPS
 from ltmc_jobs.stores.sqlite_file import SqliteFile
 from ltmc_jobs.stores.words import distinctive
@@ -85,11 +86,18 @@ class SqliteRecords:
         with self._file.reading() as database:
             return [Chunk(*row) for row in database.execute(sql.CHUNKS_OF_VERSION, [resource_id, version])]
 
-    def searchable(self, chunk_ids: Iterable[int], *, project: str, conversation_id: str | None = None) -> set[int]:
-        """Which of these chunks belong to a visible version in this project and conversation."""
-        asked = {"ids": _ids(chunk_ids), "project": project, "conversation_id": conversation_id}
+    def searchable(self, chunk_ids: Iterable[int], *, scope: Scope) -> set[int]:
+        """Which of these chunks belong to a visible version in this scope."""
         with self._file.reading() as database:
-            return {chunk_id for (chunk_id,) in database.execute(sql.SEARCHABLE, asked)}
+            found = database.execute(sql.SEARCHABLE, _within(scope) | {"ids": _ids(chunk_ids)})
+            return {chunk_id for (chunk_id,) in found}
+
+    def in_scope(self, scope: Scope, *, limit: int) -> list[int] | None:
+        """The ids of all chunks of visible versions in a scope; None if they are more than `limit`."""
+        with self._file.reading() as database:
+            rows = database.execute(sql.IN_SCOPE, _within(scope) | {"limit": limit + 1})
+            found = [chunk_id for (chunk_id,) in rows]
+            return found if len(found) <= limit else None
 
     def add_vectors(self, rows: Sequence[tuple[int, npt.NDArray[np.float32]]], *, model: str) -> None:
         """Write vector rows, idempotent by chunk id; another model or dimension is refused."""
@@ -155,14 +163,14 @@ class SqliteRecords:
         with self._file.writing() as database:
             database.execute(sql.MARK_LINKED, [resource_id, version])
 
-    def search_words(self, query: str, *, project: str, limit: int, conversation_id: str | None = None) -> list[Hit]:
+    def search_words(self, query: str, *, scope: Scope, limit: int) -> list[Hit]:
         """Chunks that wait to become searchable for the first time, by the share of the query's words found."""
         found, is_telling = distinctive(query)
         # Quoted, so that nothing in a query is read as an operator of the full-text language.
         words = [f'"{word}"' for word in found]
         if not words:
             return []
-        asked = {"words": json.dumps(words), "project": project, "limit": limit, "conversation_id": conversation_id}
+        asked = _within(scope) | {"words": json.dumps(words), "limit": limit}
         with self._file.reading() as database:
             rows = database.execute(sql.WORDS, asked)
             return [Hit(chunk_id, share * (1.0 if is_telling else STOP_WORDS_WEIGH)) for chunk_id, share in rows]
@@ -199,6 +207,12 @@ def _now(seconds: float = 0.0) -> str:
 def _ids(chunk_ids: Iterable[int]) -> str:
     # One parameter however many ids there are: SQLite limits the number of parameters.
     return json.dumps([int(chunk_id) for chunk_id in chunk_ids])
+
+
+def _within(scope: Scope) -> dict[str, Any]:
+    """A scope as the statements' parameters."""
+    types = json.dumps(scope.resource_types) if scope.resource_types else None
+    return asdict(scope) | {"resource_types": types}
 
 
 def _read(row: Sequence[Any]) -> Version:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import structlog
 from ltmc_jobs.errors import InvalidArguments, LtmcError, ModelMismatch, StoreUnavailable
 from ltmc_jobs.private_files import make_private
 from ltmc_jobs.settings import PROJECT_PATTERN, Settings
-from ltmc_jobs.stores.contracts import Hit, Records, Snapshot, VectorRow
+from ltmc_jobs.stores.contracts import Hit, Records, Scope, Snapshot, VectorRow
 from ltmc_jobs.stores.snapshot_file import Signature, checksum, signature_of, sync, writer
 
 PAGE_ROWS = 4096  # vectors read at once: 6 MB at 384 dimensions
@@ -66,10 +67,9 @@ class FaissVectors:
         self._lock = threading.Lock()
         self._loaded: dict[str, _Loaded] = {}
 
-    def search(
-        self, vector: npt.NDArray[np.float32], *, project: str, k: int, conversation_id: str | None = None
-    ) -> list[Hit]:
-        """The `k` best visible chunks of a project (and conversation), best first, by cosine."""
+    def search(self, vector: npt.NDArray[np.float32], *, scope: Scope, k: int) -> list[Hit]:
+        """The `k` best visible chunks of a scope, best first, by cosine."""
+        project = scope.project
         query = _normalised(np.asarray(vector).reshape(1, -1))
         if query.shape[1] != self._dimension:
             raise ModelMismatch(f"The query has {query.shape[1]} numbers, the index {self._dimension}")
@@ -83,13 +83,27 @@ class FaissVectors:
             wanted = k + k // 2 + 8
             while True:
                 found = _nearest(loaded, query, min(wanted, loaded.rows))
-                visible = self._records.searchable(found, project=project, conversation_id=conversation_id)
+                visible = self._records.searchable(found, scope=scope)
                 # What was dropped may have been replaced since the rows were read: then the newer ones are there now.
                 if len(visible) < len(found) and self._extend(project, loaded):
                     continue
                 if len(visible) >= k or wanted >= loaded.rows:
                     return [Hit(chunk_id, score) for chunk_id, score in found.items() if chunk_id in visible][:k]
                 wanted *= 4
+
+    def scores(self, vector: npt.NDArray[np.float32], chunk_ids: Sequence[int], *, project: str) -> dict[int, float]:
+        """The cosines of these chunks of a project, as far as they have vectors."""
+        query = _normalised(np.asarray(vector).reshape(1, -1))[0]
+        found: dict[int, float] = {}
+        with self._lock:
+            loaded = self._refresh(project)
+            for index in (loaded.snapshot, loaded.tail):
+                if index is None:
+                    continue
+                for chunk_id in chunk_ids:
+                    with suppress(RuntimeError):  # not in this one
+                        found[chunk_id] = float(index.reconstruct(chunk_id) @ query)
+        return found
 
     def fold(self, project: str | None = None) -> None:
         """Write a new snapshot where the tail is long enough, or the file is missing; of one project, or of all."""

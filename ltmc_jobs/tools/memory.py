@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from ltmc_jobs.registry import Cache, Queue, Tier, tool
+from ltmc_jobs.results.memory import RetrievedMemory, StoredMemory
 
 if TYPE_CHECKING:
     from ltmc_jobs.services import Services
@@ -24,61 +24,13 @@ FileName = Annotated[
 Conversation = Annotated[str | None, Field(min_length=1, max_length=256, description="The conversation it belongs to")]
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMemory:
-    """A recorded version of a document. `vector_ids` are the ids of its chunks and of their vectors."""
-
-    message: str
-    resource_id: int
-    file_name: str
-    version: int
-    state: str
-    chunk_count: int
-    vector_ids: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class RetrievedChunk:
-    """A passage: `content` is the document's text from `start` to `end`, in characters."""
-
-    chunk_id: int
-    resource_id: int
-    file_name: str
-    resource_type: str
-    version: int
-    chunk_index: int
-    start: int
-    end: int
-    content: str
-    score: float
-    match: Literal["meaning", "words"]
-
-
-@dataclass(frozen=True, slots=True)
-class RelatedDocument:
-    """A document that the graph links to one that was found."""
-
-    file_name: str
-    relation: str
-    linked_to: str
-
-
-@dataclass(frozen=True, slots=True)
-class RetrievedMemory:
-    """What was found, best first; `context` is the passages joined by blank lines."""
-
-    query: str
-    context: str
-    retrieved_chunks: list[RetrievedChunk]
-    total_results: int
-    related: list[RelatedDocument]
-
-
 @tool(
     queue=Queue.DEFAULT,
     tiers=(Tier.SQLITE, Tier.FAISS, Tier.NEO4J),
     changes=("memory",),
     follows=("searchable", "linked"),
+    awaits="searchable",
+    idempotent=True,
 )
 def store_memory(
     services: Services,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ltmc_jobs.stores.contracts import Records
+from ltmc_jobs.stores.contracts import Records, Scope
 from tests.contracts.conftest import Writer
 
 
@@ -46,12 +46,12 @@ def test_a_version_belongs_to_its_own_conversation(writer: Writer, records: Reco
     assert records.publish(old.resource_id, old.version)
     new = writer.record("a.md", "harbour two\n", conversation_id="B")
     both = [*old.chunk_ids, *new.chunk_ids]
-    assert records.searchable(both, project="default", conversation_id="A") == set(old.chunk_ids)
-    assert records.searchable(both, project="default", conversation_id="B") == set()
+    assert records.searchable(both, scope=Scope("default", "A")) == set(old.chunk_ids)
+    assert records.searchable(both, scope=Scope("default", "B")) == set()
     writer.embed(new)
     assert records.publish(new.resource_id, new.version)
-    assert records.searchable(both, project="default", conversation_id="A") == set()
-    assert records.searchable(both, project="default", conversation_id="B") == set(new.chunk_ids)
+    assert records.searchable(both, scope=Scope("default", "A")) == set()
+    assert records.searchable(both, scope=Scope("default", "B")) == set(new.chunk_ids)
 
 
 def test_names_are_unique_in_a_project(writer: Writer) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from ltmc_jobs.errors import InvalidArguments, ModelMismatch, NotFound
-from ltmc_jobs.stores.contracts import Records
+from ltmc_jobs.stores.contracts import Records, Scope
 from ltmc_jobs.stores.records_sqlite import SqliteRecords
 from tests.contracts.conftest import OpenRecords, Writer, start_python, unit
+
+EVERYTHING = Scope("default")
 
 TEXT = "The cat sat.\nDogs were running – über 😀 Köln.\nNUL:\x00 too.\n"
 
@@ -33,7 +35,7 @@ def test_the_old_version_is_read_whole_until_the_new_one_is_searchable(writer: W
     new = writer.record("a.md", "new one\n")
     assert set(records.chunks([*old.chunk_ids, *new.chunk_ids])) == set(old.chunk_ids)
     assert not records.publish(new.resource_id, new.version)
-    assert records.searchable([*old.chunk_ids, *new.chunk_ids], project="default") == set(old.chunk_ids)
+    assert records.searchable([*old.chunk_ids, *new.chunk_ids], scope=EVERYTHING) == set(old.chunk_ids)
     writer.embed(new)
     assert records.publish(new.resource_id, new.version)
     assert set(records.chunks([*old.chunk_ids, *new.chunk_ids])) == set(new.chunk_ids)
@@ -49,7 +51,7 @@ def test_an_older_version_never_wins(writer: Writer, records: Records) -> None:
     writer.embed(old)
     assert records.publish(old.resource_id, old.version)
     records.mark_linked(old.resource_id, old.version)
-    assert records.searchable([*old.chunk_ids, *new.chunk_ids], project="default") == set(new.chunk_ids)
+    assert records.searchable([*old.chunk_ids, *new.chunk_ids], scope=EVERYTHING) == set(new.chunk_ids)
     found = records.version(old.resource_id, old.version)
     assert found is not None
     assert (found.state, found.chunk_ids) == ("superseded", ())
@@ -76,16 +78,16 @@ def test_words_are_found_from_recorded_to_searchable(writer: Writer, records: Re
     version = writer.record("a.md", "The cat sat on a mat\nDogs were running\n")
     writer.record("b.md", "cat\n", project="other")
     cat, dog = version.chunk_ids
-    hits = records.search_words('cats NOT "running AND mat*', project="default", limit=5)
+    hits = records.search_words('cats NOT "running AND mat*', scope=EVERYTHING, limit=5)
     assert [(hit.chunk_id, hit.score) for hit in hits] == [(cat, pytest.approx(2 / 3)), (dog, pytest.approx(1 / 3))]
-    assert records.search_words("cat", project="default", limit=0) == []
-    assert records.search_words('-- "* ', project="default", limit=5) == []
+    assert records.search_words("cat", scope=EVERYTHING, limit=0) == []
+    assert records.search_words('-- "* ', scope=EVERYTHING, limit=5) == []
     newer = writer.record("a.md", "The cow\n")
-    assert records.search_words("cat", project="default", limit=5) == []
-    assert [hit.chunk_id for hit in records.search_words("cow", project="default", limit=5)] == list(newer.chunk_ids)
+    assert records.search_words("cat", scope=EVERYTHING, limit=5) == []
+    assert [hit.chunk_id for hit in records.search_words("cow", scope=EVERYTHING, limit=5)] == list(newer.chunk_ids)
     writer.store("a.md", "Horses\n")
     writer.record("a.md", "Horses and cows\n")
-    assert records.search_words("horses", project="default", limit=5) == []
+    assert records.search_words("horses", scope=EVERYTHING, limit=5) == []
 
 
 def test_vectors_of_another_model_are_refused(writer: Writer, records: Records) -> None:
@@ -243,7 +245,7 @@ def _check_whole(records: Records, file: Path) -> None:
             found = records.version_chunks(1, n)
             assert [chunk.content for chunk in found] == [f"version {n} part {part} " for part in range(8)]
         if version and version.state == "searchable":
-            assert records.searchable(version.chunk_ids, project="p") == set(version.chunk_ids)
+            assert records.searchable(version.chunk_ids, scope=Scope("p")) == set(version.chunk_ids)
     connection = sqlite3.connect(file)
     connection.execute("INSERT INTO chunk_words (chunk_words, rank) VALUES ('integrity-check', 1)")
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

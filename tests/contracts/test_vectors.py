@@ -12,9 +12,11 @@ import pytest
 
 from ltmc_jobs.errors import InvalidArguments, StoreUnavailable
 from ltmc_jobs.stores import open_graph, open_records, open_vectors
-from ltmc_jobs.stores.contracts import Hit, Records, Vectors
+from ltmc_jobs.stores.contracts import Hit, Records, Scope, Vectors
 from ltmc_jobs.stores.vectors_faiss import FaissVectors
 from tests.contracts.conftest import DIMENSION, Writer, start_python, unit
+
+EVERYTHING = Scope("default")
 
 FOLD_ROWS = 8
 OpenVectors = Callable[[], Vectors]
@@ -55,7 +57,7 @@ def text(rows: int, word: str = "line") -> str:
 def expected(records: Records, query: np.ndarray, project: str, k: int) -> list[int]:
     """The answer by comparing with every row."""
     rows = records.vectors_after(0, project=project)
-    visible = records.searchable([row.chunk_id for row in rows], project=project)
+    visible = records.searchable([row.chunk_id for row in rows], scope=Scope(project))
     scored = [(-float(row.vector @ query), row.chunk_id) for row in rows if row.chunk_id in visible]
     return [chunk_id for _, chunk_id in sorted(scored)[:k]]
 
@@ -66,7 +68,7 @@ def ids(hits: list[Hit]) -> list[int]:
 
 def test_an_empty_index_finds_nothing(vectors: Vectors, records: Records, directory: Path) -> None:
     """M13: no documents, no hits, no files, no complaint."""
-    assert vectors.search(unit(1), project="default", k=5) == []
+    assert vectors.search(unit(1), scope=EVERYTHING, k=5) == []
     vectors.fold()
     vectors.check()
     assert vectors.count() == 0
@@ -77,12 +79,12 @@ def test_an_empty_index_finds_nothing(vectors: Vectors, records: Records, direct
 def test_more_than_there_are_gives_all(vectors: Vectors, writer: Writer) -> None:
     """M13: k larger than the index returns all, best first, with cosines as scores; k = 0 returns none."""
     version = writer.store("a.md", text(5), seed=1)
-    hits = vectors.search(unit(3) * 7, project="default", k=100)
+    hits = vectors.search(unit(3) * 7, scope=EVERYTHING, k=100)
     assert sorted(ids(hits)) == sorted(version.chunk_ids)
     assert hits[0].chunk_id == version.chunk_ids[2]
     assert hits[0].score == pytest.approx(1.0, abs=1e-6)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-    assert vectors.search(unit(3), project="default", k=0) == []
+    assert vectors.search(unit(3), scope=EVERYTHING, k=0) == []
 
 
 def test_only_visible_chunks_of_the_project_are_found(vectors: Vectors, writer: Writer, records: Records) -> None:
@@ -91,26 +93,26 @@ def test_only_visible_chunks_of_the_project_are_found(vectors: Vectors, writer: 
     writer.store("a.md", text(3), project="other", seed=1)
     new = writer.record("a.md", text(3, "new"))
     writer.embed(new, seed=1)
-    assert set(ids(vectors.search(unit(1), project="default", k=9))) == set(old.chunk_ids)
+    assert set(ids(vectors.search(unit(1), scope=EVERYTHING, k=9))) == set(old.chunk_ids)
     assert records.publish(new.resource_id, new.version)
-    assert set(ids(vectors.search(unit(1), project="default", k=9))) == set(new.chunk_ids)
-    assert len(vectors.search(unit(1), project="other", k=9)) == 3
-    assert vectors.search(unit(1), project="third", k=9) == []
+    assert set(ids(vectors.search(unit(1), scope=EVERYTHING, k=9))) == set(new.chunk_ids)
+    assert len(vectors.search(unit(1), scope=Scope("other"), k=9)) == 3
+    assert vectors.search(unit(1), scope=Scope("third"), k=9) == []
 
 
 def test_a_search_stays_in_its_conversation(vectors: Vectors, writer: Writer, records: Records) -> None:
     """By words and by meaning, one conversation's documents are all found, however many others lie nearer."""
     writer.store("near.md", text(60), seed=1)
     mine = writer.record("mine.md", text(4), conversation_id="mine")
-    words = records.search_words("line", project="default", limit=9, conversation_id="mine")
+    words = records.search_words("line", scope=Scope("default", "mine"), limit=9)
     assert set(ids(words)) == set(mine.chunk_ids)
-    assert records.search_words("line", project="default", limit=9, conversation_id="other") == []
+    assert records.search_words("line", scope=Scope("default", "other"), limit=9) == []
     writer.embed(mine, seed=5000)
     assert records.publish(mine.resource_id, mine.version)
     for conversation, wanted in (("mine", set(mine.chunk_ids)), ("other", set())):
-        hits = vectors.search(unit(1), project="default", k=4, conversation_id=conversation)
+        hits = vectors.search(unit(1), scope=Scope("default", conversation), k=4)
         assert set(ids(hits)) == wanted
-    assert len(vectors.search(unit(1), project="default", k=99)) == 64
+    assert len(vectors.search(unit(1), scope=EVERYTHING, k=99)) == 64
 
 
 def test_k_are_found_behind_many_that_were_replaced(vectors: Vectors, writer: Writer) -> None:
@@ -119,10 +121,10 @@ def test_k_are_found_behind_many_that_were_replaced(vectors: Vectors, writer: Wr
     for n in range(30):
         newest = writer.store("a.md", text(10, f"version {n}"), seed=1)
         # Looked at, so that this reader holds the rows that the next round replaces.
-        assert ids(vectors.search(unit(1), project="default", k=1)) == [newest.chunk_ids[0]]
+        assert ids(vectors.search(unit(1), scope=EVERYTHING, k=1)) == [newest.chunk_ids[0]]
     assert vectors.count() == 20 + 30 * 10
-    assert len(vectors.search(unit(1), project="default", k=12)) == 12
-    assert set(ids(vectors.search(unit(1), project="default", k=99))) == {*kept.chunk_ids, *newest.chunk_ids}
+    assert len(vectors.search(unit(1), scope=EVERYTHING, k=12)) == 12
+    assert set(ids(vectors.search(unit(1), scope=EVERYTHING, k=99))) == {*kept.chunk_ids, *newest.chunk_ids}
     vectors.fold()
     assert vectors.count() == 20 + 10
 
@@ -139,9 +141,9 @@ def test_any_history_gives_the_exact_answer(
             vectors.fold()
         query, k = unit(10_000 + step), chance.choice([1, 3, 10, 100])
         wanted = expected(records, query, project, k)
-        assert ids(vectors.search(query, project=project, k=k)) == wanted
+        assert ids(vectors.search(query, scope=Scope(project), k=k)) == wanted
         if chance.random() < 0.3:
-            assert ids(reader.search(query, project=project, k=k)) == wanted
+            assert ids(reader.search(query, scope=Scope(project), k=k)) == wanted
     assert set(records.snapshots()) == {"one", "two"}
 
 
@@ -173,9 +175,9 @@ def test_ids_are_the_same_after_a_restart(vectors: Vectors, open_index: OpenVect
     writer.store("a.md", text(FOLD_ROWS))
     vectors.fold()
     writer.store("b.md", text(3))
-    before = vectors.search(unit(42), project="default", k=20)
+    before = vectors.search(unit(42), scope=EVERYTHING, k=20)
     vectors.close()
-    assert open_index().search(unit(42), project="default", k=20) == before
+    assert open_index().search(unit(42), scope=EVERYTHING, k=20) == before
     assert len(before) == FOLD_ROWS + 3
 
 
@@ -203,18 +205,18 @@ def test_a_lost_file_is_rebuilt_from_the_rows(
     """M04: without its file, or with a damaged one, the answers are right, the check says so, a fold repairs it."""
     writer.store("a.md", text(3 * FOLD_ROWS))
     vectors.fold()
-    before = vectors.search(unit(1), project="default", k=5)
+    before = vectors.search(unit(1), scope=EVERYTHING, k=5)
     vectors.check()
     if restarted:
         vectors = open_index()
     harm(directory / "default" / f"{records.snapshots()['default'].seq}.faiss")
-    assert vectors.search(unit(1), project="default", k=5) == before
+    assert vectors.search(unit(1), scope=EVERYTHING, k=5) == before
     with pytest.raises(StoreUnavailable, match="default"):
         vectors.check()
     vectors.fold()
     vectors.check()
-    assert vectors.search(unit(1), project="default", k=5) == before
-    assert open_index().search(unit(1), project="default", k=5) == before
+    assert vectors.search(unit(1), scope=EVERYTHING, k=5) == before
+    assert open_index().search(unit(1), scope=EVERYTHING, k=5) == before
 
 
 def test_a_project_is_no_path(vectors: Vectors, writer: Writer, directory: Path) -> None:
@@ -231,6 +233,7 @@ FOLDING = """if True:
     import sys
     from pathlib import Path
     import numpy as np
+    from ltmc_jobs.stores.contracts import Scope
     from ltmc_jobs.stores.records_sqlite import SqliteRecords
     from ltmc_jobs.stores.vectors_faiss import FaissVectors
     records = SqliteRecords(Path(sys.argv[1]))
@@ -238,7 +241,7 @@ FOLDING = """if True:
     print("ready", flush=True)
     for line in sys.stdin:
         vectors.fold()
-        found = vectors.search(np.ones(16, np.float32), project="default", k=1000)
+        found = vectors.search(np.ones(16, np.float32), scope=Scope("default"), k=1000)
         print(len(found), flush=True)
     records.close()
 """
@@ -258,7 +261,7 @@ def test_several_processes_fold_and_search(
             assert process.stdin is not None
             process.stdin.write("fold\n")
             process.stdin.flush()
-        assert len(vectors.search(unit(n), project="default", k=1000)) == 3 * n
+        assert len(vectors.search(unit(n), scope=EVERYTHING, k=1000)) == 3 * n
         for process in processes:
             assert process.stdout is not None
             assert process.stdout.readline() == f"{3 * n}\n"
@@ -276,7 +279,7 @@ def test_stores_are_opened_as_the_settings_say(make_settings: Callable[..., obje
     writer = Writer(records)
     version = writer.store("a.md", "one\n")
     vectors = open_vectors(settings, records, "test-model", DIMENSION)  # type: ignore[arg-type]
-    assert ids(vectors.search(unit(1), project="default", k=1)) == list(version.chunk_ids)
+    assert ids(vectors.search(unit(1), scope=EVERYTHING, k=1)) == list(version.chunk_ids)
     graph = open_graph(settings)  # type: ignore[arg-type]
     assert graph.count() == {"nodes": 0, "edges": 0}
     for store in (vectors, graph, records):

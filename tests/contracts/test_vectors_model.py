@@ -11,9 +11,11 @@ import pytest
 from ltmc_jobs.errors import Misconfigured, ModelMismatch
 from ltmc_jobs.llm import minilm
 from ltmc_jobs.services import Tiers
-from ltmc_jobs.stores.contracts import Records, Vectors
+from ltmc_jobs.stores.contracts import Records, Scope, Vectors
 from ltmc_jobs.stores.vectors_faiss import FaissVectors
 from tests.contracts.conftest import DIMENSION, Writer, lines, unit
+
+EVERYTHING = Scope("default")
 
 ROWS = 8
 TEXT = "".join(f"line {n}\n" for n in range(ROWS))
@@ -37,24 +39,28 @@ def test_another_dimension_is_refused(writer: Writer, records: Records, vectors:
     vectors.fold()
     other = FaissVectors(directory, records, "test-model", 8)
     for call in (
-        lambda: other.search(unit(1, 8), project="default", k=1),
+        lambda: other.search(unit(1, 8), scope=EVERYTHING, k=1),
         lambda: other.fold("default"),
         other.count,
     ):
         with pytest.raises(ModelMismatch, match=r"EMBEDDING_MODEL.*LTMC_HOME"):
             call()
     with pytest.raises(ModelMismatch):
-        vectors.search(unit(1, 8), project="default", k=1)
+        vectors.search(unit(1, 8), scope=EVERYTHING, k=1)
     with pytest.raises(ModelMismatch):
-        vectors.search(np.full(DIMENSION, np.nan, np.float32), project="default", k=1)
+        vectors.search(np.full(DIMENSION, np.nan, np.float32), scope=EVERYTHING, k=1)
 
 
 def test_another_model_of_the_same_width_is_refused(writer: Writer, records: Records, directory: Path) -> None:
     """M04: numbers of two models mean different things however many there are; an empty index is no exception."""
     other = FaissVectors(directory, records, "other-model", DIMENSION, fold_rows=1)
-    assert other.search(unit(1), project="default", k=1) == []
+    assert other.search(unit(1), scope=EVERYTHING, k=1) == []
     writer.store("a.md", TEXT)
-    for call in (lambda: other.search(unit(1), project="default", k=1), lambda: other.fold("default"), other.count):
+    for call in (
+        lambda: other.search(unit(1), scope=EVERYTHING, k=1),
+        lambda: other.fold("default"),
+        other.count,
+    ):
         with pytest.raises(ModelMismatch, match=r"test-model.*other-model.*EMBEDDING_MODEL.*LTMC_HOME"):
             call()
     assert records.snapshots() == {}
@@ -86,6 +92,6 @@ def test_both_names_of_the_bundled_model_are_one(name: str, make_settings: Calla
     )
     tiers.records.add_vectors([(version.chunk_ids[0], unit(1, minilm.DIMENSION))], model=minilm.MODEL)
     assert tiers.records.publish(version.resource_id, version.version)
-    assert len(tiers.vectors.search(unit(1, minilm.DIMENSION), project="default", k=1)) == 1
+    assert len(tiers.vectors.search(unit(1, minilm.DIMENSION), scope=EVERYTHING, k=1)) == 1
     assert "embedder" not in vars(tiers)
     tiers.close()

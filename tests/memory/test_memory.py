@@ -18,7 +18,7 @@ from ltmc_jobs.queues.envelope import Call
 from ltmc_jobs.registry import JobKind, Queue
 from ltmc_jobs.services import Tiers
 from ltmc_jobs.settings import Settings
-from ltmc_jobs.stores.contracts import Edge, Hit
+from ltmc_jobs.stores.contracts import Edge, Hit, Scope
 from ltmc_jobs.stores.vectors_faiss import FaissVectors
 from tests.conftest import build_settings
 
@@ -130,10 +130,8 @@ class Overtaken(FaissVectors):
     def overtake(self, publish: Callable[[], Any]) -> None:
         self._publish: Callable[[], Any] | None = publish
 
-    def search(
-        self, vector: npt.NDArray[np.float32], *, project: str, k: int, conversation_id: str | None = None
-    ) -> list[Hit]:
-        found = super().search(vector, project=project, k=k, conversation_id=conversation_id)
+    def search(self, vector: npt.NDArray[np.float32], *, scope: Scope, k: int) -> list[Hit]:
+        found = super().search(vector, scope=scope, k=k)
         publish, self._publish = self._publish, None
         if publish is not None:
             publish()
@@ -150,6 +148,6 @@ def test_a_version_published_during_a_search_is_found(
     vectors.overtake(lambda: newer.add_vectors(["The harbour opens in June."], file_name="plan"))
     found = retrieval.retrieve(
         tiers.records, vectors, tiers.graph, tiers.embedder,
-        project=project, query="When does the harbour open?", top_k=3, conversation_id=None,
+        scope=Scope(project), query="When does the harbour open?", top_k=3,
     )  # fmt: skip
     assert [hit.content for hit in found.retrieved_chunks] == ["The harbour opens in June."]

@@ -1,0 +1,1 @@
+"""What tools answer: one file a family, one dataclass a result; the same in every protocol."""
