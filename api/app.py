@@ -17,7 +17,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import docs_page, health, jsonrpc, mcp_server, metrics, proxy, rest
+from api import docs_page, health, jsonrpc, metrics, proxy, rest
+from api.mcp import http as mcp_http
 from api.requests import request_id, told
 from api.security import Guard, needs_token
 from ltmc_jobs import __version__
@@ -47,7 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
     def client_of() -> Client:
         return client
 
-    mcp = mcp_server.mount(client_of, settings)
+    mcp = mcp_http.mount(client_of, settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

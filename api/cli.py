@@ -109,7 +109,7 @@ def status() -> None:
 @click.option("--project", help="Project to work in [LTMC_PROJECT]")
 def mcp(project: str | None) -> None:
     """Serve MCP over standard input and output; starts the platform when none runs."""
-    from api.mcp_server import serve_stdio
+    from api.mcp.stdio import serve_stdio
 
     serve_stdio(Settings.load(), project)
 

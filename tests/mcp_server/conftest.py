@@ -13,7 +13,7 @@ import mcp_types as types
 import pytest
 from mcp import Client as McpClient
 
-from api.mcp_server import build
+from api.mcp.server import build
 from ltmc_jobs import registry
 from ltmc_jobs.client import Client
 from ltmc_jobs.queues.contract import Principal

@@ -20,9 +20,9 @@ from jsonschema import Draft202012Validator
 from mcp import Client as McpClient
 from mcp import MCPError
 
-from api import mcp_server
-from api.mcp_listing import INSTRUCTIONS
-from api.mcp_server import build
+from api.mcp import answers, calls
+from api.mcp.listing import INSTRUCTIONS
+from api.mcp.server import build
 from ltmc_jobs import registry
 from ltmc_jobs.client import Client
 from ltmc_jobs.settings import Settings
@@ -112,8 +112,8 @@ async def test_every_question_fits_its_schema(host: McpClient) -> None:
 
 async def test_a_waiting_call_tells_its_progress(host: McpClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """At least every 10 s, or hosts give up; the numbers only grow, the words are the job's own."""
-    assert mcp_server.PROGRESS_SECONDS <= 10
-    monkeypatch.setattr(mcp_server, "PROGRESS_SECONDS", 0.1)
+    assert calls.PROGRESS_SECONDS <= 10
+    monkeypatch.setattr(calls, "PROGRESS_SECONDS", 0.1)
     told: list[tuple[float, str | None]] = []
 
     async def hear(progress: float, _total: float | None, message: str | None) -> None:
@@ -226,7 +226,7 @@ async def test_a_long_text_is_cut_and_says_so(host: McpClient) -> None:
     result = await host.call_tool("say", {"text": "ü" * 100_000})
     assert len(result.structured_content["text"]) == 100_000
     kept, note = [part.text for part in result.content if isinstance(part, types.TextContent)]
-    assert len(kept.encode()) <= mcp_server.TEXT_LIMIT
+    assert len(kept.encode()) <= answers.TEXT_LIMIT
     assert "structuredContent" in note
 
 

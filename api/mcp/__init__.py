@@ -1,0 +1,1 @@
+"""MCP: the tools as a model's host sees them, each call a job."""

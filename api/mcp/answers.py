@@ -1,0 +1,40 @@
+"""Answers and errors as MCP's results: structured, and as text for the model."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import mcp_types as types
+
+from ltmc_jobs.answer import Answer
+
+TEXT_LIMIT = 100_000  # bytes of text, about 25,000 tokens: hosts cut or refuse what is longer
+
+
+def answered(answer: Answer) -> types.CallToolResult:
+    """An answer in MCP's form: structured, and as text for the model."""
+    shown = answer.as_dict()
+    job = {"job_id": answer.job_id, "status": answer.status, "tool": answer.tool, "cached": answer.cached}
+    return types.CallToolResult(
+        content=texts(json.dumps(shown, ensure_ascii=False, separators=(",", ":"))),
+        structured_content=shown,
+        _meta={"ltmc/job": job} if answer.job_id else None,
+    )
+
+
+def failed(error: dict[str, Any]) -> types.CallToolResult:
+    """A tool's error, which the model may read and act on."""
+    advice = " It may work if tried again." if error["retry"] else ""
+    text = f"{error['code']}: {error['message']}{advice} (error id {error['id']})"
+    return types.CallToolResult(content=texts(text), structured_content={"error": error}, is_error=True)
+
+
+def texts(text: str) -> list[types.ContentBlock]:
+    """The text, cut where hosts would; a note of its own says so."""
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= TEXT_LIMIT:
+        return [types.TextContent(text=text)]
+    kept = encoded[:TEXT_LIMIT].decode(errors="ignore")
+    note = f"[cut after {len(kept):,} of {len(text):,} characters; structuredContent has all of it, or ask for less]"
+    return [types.TextContent(text=kept), types.TextContent(text=note)]
