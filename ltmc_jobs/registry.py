@@ -89,6 +89,7 @@ class Tool:
     destructive: bool = False  # it may take away what was there
     idempotent: bool = False  # the same call again changes nothing more
     grace_seconds: float = 1.0  # how long a caller that takes a task's handle is kept waiting for the result itself
+    is_shown: bool = True  # False: called by name, and in no list of tools (what stands behind a resource or a prompt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +133,9 @@ def tools() -> Iterator[Tool]:
 
 
 def forms() -> Iterator[Form]:
-    """Everything that callers may call, tools first."""
-    return (found.form for found in sorted(_callables.values(), key=lambda found: isinstance(found, Question)))
+    """Everything that callers are shown, tools first."""
+    shown = [found for found in _callables.values() if isinstance(found, Question) or found.is_shown]
+    return (found.form for found in sorted(shown, key=lambda found: isinstance(found, Question)))
 
 
 def tool(
@@ -153,6 +155,7 @@ def tool(
     destructive: bool = False,
     idempotent: bool = False,
     grace_seconds: float = 1.0,
+    is_shown: bool = True,
 ) -> Callable[[F], F]:
     """Declare a tool: its name, docstring, signature and return type become what every protocol shows.
 
@@ -184,6 +187,7 @@ def tool(
             destructive=destructive,
             idempotent=idempotent,
             grace_seconds=grace_seconds,
+            is_shown=is_shown,
         )
         for alias in also_named:
             _declare(alias, job_kind.path)
