@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ltmc_jobs import stores
 from ltmc_jobs.llm import minilm
 from ltmc_jobs.llm.embedding import Embedder, open_embedder
@@ -14,7 +17,7 @@ from ltmc_jobs.queues.contract import JobContext, JobSpec
 from ltmc_jobs.queues.envelope import Call
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
-from ltmc_jobs.stores.contracts import Graph, Records, Vectors
+from ltmc_jobs.stores.contracts import Catalogue, Graph, Records, Vectors
 
 
 class Tiers:
@@ -33,6 +36,10 @@ class Tiers:
         return stores.open_records(self._settings)
 
     @cached_property
+    def catalogue(self) -> Catalogue:
+        return stores.open_catalogue(self._settings)
+
+    @cached_property
     def vectors(self) -> Vectors:
         bundled = self.model == minilm.MODEL
         dimension = minilm.DIMENSION if bundled else self.embedder.dimension  # an index alone loads no model
@@ -47,7 +54,7 @@ class Tiers:
         return open_embedder(self._settings)
 
     def close(self) -> None:
-        for part in ("graph", "vectors", "records"):
+        for part in ("graph", "vectors", "catalogue", "records"):
             if part in self.__dict__:
                 self.__dict__.pop(part).close()
 
@@ -82,6 +89,16 @@ class Services:
     def memory(self) -> Memory:
         """The four tiers as one memory, of the call's project."""
         return Memory(self.tiers, self.current, self.following)
+
+    def query_vector(self, text: str) -> npt.NDArray[np.float32]:
+        """The unit vector of a query, from the cache where it was asked before, else from the model."""
+        cache, project, model = self.shared.embeddings, self.current.project, self.tiers.model
+        kept = cache.find(project, model, text)
+        if kept is not None:
+            return np.frombuffer(kept, dtype=np.float32).copy()
+        vector: npt.NDArray[np.float32] = self.tiers.embedder.encode([text])[0]
+        cache.keep(project, model, text, vector.tobytes())
+        return vector
 
     def result_of(self, job_id: str) -> Any:
         """The result of a job that has ended; raises its error."""

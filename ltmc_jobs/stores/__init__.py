@@ -7,12 +7,13 @@ from typing import Any
 
 from ltmc_jobs.errors import Misconfigured
 from ltmc_jobs.settings import Settings
-from ltmc_jobs.stores.contracts import Graph, Records, Vectors
+from ltmc_jobs.stores.contracts import Catalogue, Graph, Records, Vectors
 
 # role → scheme of its URL → its module, whose `from_settings` opens it. Imported when opened: a process that needs
 # no Neo4j loads no driver.
 BACKENDS: dict[str, dict[str, str]] = {
     "records": {"sqlite": "ltmc_jobs.stores.records_sqlite"},
+    "catalogue": {"sqlite": "ltmc_jobs.stores.catalogue_sqlite"},
     "vectors": {"faiss": "ltmc_jobs.stores.vectors_faiss"},
     "graph": {
         "sqlite": "ltmc_jobs.stores.graph_sqlite",
@@ -26,6 +27,12 @@ def open_records(settings: Settings) -> Records:
     """Open the documents, versions and chunks."""
     records: Records = _backend("records", settings.records_url).from_settings(settings)
     return records
+
+
+def open_catalogue(settings: Settings) -> Catalogue:
+    """Open what lists and names the records, where they are."""
+    catalogue: Catalogue = _backend("catalogue", settings.records_url).from_settings(settings)
+    return catalogue
 
 
 def open_vectors(settings: Settings, records: Records, model: str, dimension: int) -> Vectors:
