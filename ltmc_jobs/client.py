@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from ltmc_jobs import registry, tools
@@ -73,7 +73,8 @@ class Client:
         found = registry.find(name)
         accepted = found.form.accept({} if arguments is None else arguments)
         if isinstance(found, Question):
-            return Answer(name, None, "finished", await found.function(self, session, **accepted))
+            told: Any = await found.function(self, session, **accepted)
+            return Answer(name, None, "finished", told if isinstance(told, dict) else asdict(told))
         wait = self.shared.settings.wait_seconds if wait_seconds is None else max(0.0, min(wait_seconds, 45.0))
         asked = arguments.get("wait_for") if found.follows else RECORDED
         patience = wait if asked else min(wait, AWAIT_SECONDS)

@@ -17,8 +17,11 @@ from redis.retry import Retry
 from ltmc_jobs.errors import Disabled, Misconfigured
 from ltmc_jobs.metrics import Metrics
 from ltmc_jobs.orchestration.agent_registry import AgentRegistry
+from ltmc_jobs.orchestration.cache_index import CacheIndex
+from ltmc_jobs.orchestration.embedding_cache import EmbeddingCache
 from ltmc_jobs.orchestration.heartbeats import Heartbeats
 from ltmc_jobs.orchestration.installation import Installation
+from ltmc_jobs.orchestration.redis_server import RedisServer
 from ltmc_jobs.orchestration.stale_topics import StaleTopics, UnheardAgents, UntoldCache
 from ltmc_jobs.orchestration.tool_cache import ToolCache
 from ltmc_jobs.queues.envelope import Keyring
@@ -44,6 +47,9 @@ class Shared:
     queue: JobQueue
     async_queue: AsyncJobQueue
     cache: ToolCache
+    cache_index: CacheIndex
+    embeddings: EmbeddingCache
+    server: RedisServer
     agents: AgentRegistry
     heartbeats: Heartbeats
     installation: Installation
@@ -82,6 +88,7 @@ class Shared:
     def _over(cls, settings: Settings, connection: Redis, async_connection: AsyncRedis) -> Shared:
         keyring = Keyring.load(settings)
         queue = JobQueue(connection, keyring)
+        index = CacheIndex(connection, async_connection)
         return cls(
             settings=settings,
             redis=connection,
@@ -90,6 +97,9 @@ class Shared:
             queue=queue,
             async_queue=AsyncJobQueue(queue, async_connection),
             cache=ToolCache(connection, async_connection, settings.cache_ttl_seconds),
+            cache_index=index,
+            embeddings=EmbeddingCache(connection, index),
+            server=RedisServer(async_connection, index, settings),
             agents=AgentRegistry(connection),
             heartbeats=Heartbeats(connection),
             installation=Installation(connection, settings.home),

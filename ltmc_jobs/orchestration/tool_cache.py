@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,11 +15,10 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from ltmc_jobs import keys
+from ltmc_jobs.orchestration.cache_index import CacheIndex, Kind
 from ltmc_jobs.registry import Tool
 
 ENTRY_BYTES = 65_536  # what is longer costs more room than the work it saves
-ENTRIES = 1000  # of a project
-INDEX_SECONDS = 86_400
 
 
 class ToolCache:
@@ -30,6 +28,7 @@ class ToolCache:
         self._connection = connection
         self._async_connection = async_connection
         self._ttl_seconds = ttl_seconds
+        self._index = CacheIndex(connection, async_connection)
 
     async def look(
         self, tool: Tool, project: str, arguments: dict[str, Any]
@@ -50,19 +49,8 @@ class ToolCache:
         entry = json.dumps({"job_id": job_id, "result": result})
         if len(entry) > ENTRY_BYTES:
             return
-        ttl = min((tool.cache.ttl_seconds if tool.cache else None) or self._ttl_seconds, INDEX_SECONDS)
-        index = keys.key(keys.parse(cache_key)[0], "cached")
-        now = time.time()
-        pipeline = self._connection.pipeline()
-        pipeline.set(cache_key, entry, ex=ttl)
-        pipeline.zadd(index, {cache_key: now + ttl})
-        pipeline.zremrangebyscore(index, "-inf", now)
-        pipeline.zrange(index, 0, -ENTRIES - 1)
-        pipeline.zremrangebyrank(index, 0, -ENTRIES - 1)
-        pipeline.expire(index, INDEX_SECONDS)
-        *_, beyond, _, _ = pipeline.execute()
-        if beyond:
-            self._connection.unlink(*beyond)
+        ttl = (tool.cache.ttl_seconds if tool.cache else None) or self._ttl_seconds
+        self._index.keep(kind_of(tool), cache_key, entry, ttl)
 
     def bump(self, project: str, topics: Iterable[str]) -> None:
         """Make every result that depends on these topics unreachable."""
@@ -70,6 +58,11 @@ class ToolCache:
         for topic in topics:
             pipeline.incr(keys.key(project, "topic", topic))
         pipeline.execute()
+
+
+def kind_of(tool: Tool) -> Kind:
+    """Where a tool's results are counted: a search's as queries, all others as tools."""
+    return "queries" if "query" in tool.form.input_schema["properties"] else "tools"
 
 
 def _entry(found: bytes | str) -> dict[str, Any] | None:

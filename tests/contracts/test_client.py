@@ -12,7 +12,8 @@ from api.health import Health
 from ltmc_jobs import keys
 from ltmc_jobs.client import Client, Session
 from ltmc_jobs.errors import Conflict, QueueUnavailable
-from ltmc_jobs.orchestration.tool_cache import ENTRIES, ENTRY_BYTES
+from ltmc_jobs.orchestration.cache_index import ENTRIES
+from ltmc_jobs.orchestration.tool_cache import ENTRY_BYTES
 from ltmc_jobs.queues.claims import Claims
 from ltmc_jobs.queues.contract import JobSpec, JobStatus
 from ltmc_jobs.queues.queue import reached
@@ -116,7 +117,7 @@ def test_the_cache_of_a_project_is_bounded(shared: Shared) -> None:
         shared.cache.fill(tool, name, "job", {"some": "result"})
     assert shared.redis.exists(*names) == ENTRIES
     assert shared.redis.exists(names[-1])
-    assert shared.redis.zcard(keys.key("default", "cached")) == ENTRIES
+    assert shared.redis.zcard(keys.key("default", "cached", "queries")) == ENTRIES
     huge = keys.key("default", "cache", "retrieve_memory", "huge", "0")
     shared.cache.fill(tool, huge, "job", {"some": "x" * ENTRY_BYTES})
     assert not shared.redis.exists(huge)
