@@ -29,6 +29,11 @@ class AgentRegistry:
         pipeline.expire(keys.key(keys.INSTALLATION, "projects"), 2 * ACTIVE_SECONDS)
         pipeline.execute()
 
+    def heard_lately(self, project: str) -> list[str]:
+        """The agents of a project that were heard of in the last minute, the latest first."""
+        names: Any = self._connection.zrevrangebyscore(keys.key(project, "agent"), "+inf", self._now() - ACTIVE_SECONDS)
+        return [name.decode() for name in names]
+
     def active(self) -> int:
         """Agents heard of in the last minute, over all projects."""
         since = self._now() - ACTIVE_SECONDS

@@ -93,3 +93,8 @@ class UnheardAgents(AgentRegistry):
 
     def heard(self, project: str, agent_id: str) -> None:
         """Nothing."""
+
+    def heard_lately(self, project: str) -> list[str]:
+        """None, of any project."""
+        del project
+        return []

@@ -1,4 +1,5 @@
 """The catalogue over the records' SQLite file: lists and names, each from an index or one pass over a project."""
+# ruff: noqa: S608
 
 from __future__ import annotations
 
