@@ -10,6 +10,7 @@ from mcp.server import CacheHint, Server
 
 from api.mcp.calls import Calls, Context
 from api.mcp.listing import INSTRUCTIONS, listed
+from api.mcp.offering import offering
 from ltmc_jobs import __version__, registry
 from ltmc_jobs.client import Client
 from ltmc_jobs.queues.contract import Principal
@@ -34,6 +35,7 @@ def build(client_of: Callable[[], Client], settings: Settings, *, principal: Pri
         instructions=INSTRUCTIONS,
         on_list_tools=list_tools,
         on_call_tool=calls.call,
+        **offering(client_of, settings.project, principal or Principal()),
         get_tool_input_schema=schemas.get,  # else every call would list all tools to check its headers
         cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS, scope="public")},
     )
