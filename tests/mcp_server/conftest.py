@@ -30,7 +30,7 @@ from ltmc_jobs.registry import Queue
 from ltmc_jobs.settings import Settings
 from workers.pools import Pool
 from workers.worker import work
-work(Settings.load(), Pool("default", (Queue.DEFAULT,), 1))
+work(Settings.load(), Pool("default", (Queue.HIGH, Queue.DEFAULT), 1))
 """
 
 
