@@ -17,6 +17,8 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 # Loaded when named, so that `ltmc --version` and `ltmc start` stay quick.
 ELSEWHERE = {
     "ask": "api.ask:ask",
+    "backup": "api.backup:backup",
+    "call": "api.tool_commands:call",
     "demo": "api.demonstration:demo",
     "doctor": "api.doctor:doctor",
     "drain": "api.fleet:drain",
@@ -24,7 +26,9 @@ ELSEWHERE = {
     "fleet": "api.fleet:fleet",
     "ingest": "api.ingest_command:ingest",
     "jobs": "api.job_commands:jobs",
+    "restore": "api.backup:restore",
     "schedules": "api.schedule_commands:schedules",
+    "tools": "api.tool_list:tools",
     "why": "api.why:why",
 }
 

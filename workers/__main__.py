@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 
 import click
 
@@ -23,6 +24,7 @@ Settings are environment variables; the ones most asked for:
   REDIS_PORT      port of the embedded one    6381
   LTMC_WORKERS    default-queue processes     4
   NEO4J_URI       a graph of your own         the graph is kept in SQLite
+  LTMC_TOOLS      files with your own tools   none
   LTMC_DASHBOARD  0: no dashboard             1
 """
 
@@ -154,6 +156,41 @@ def scheduler() -> None:
     settings = _with_redis()
     _check_keys(settings)
     run(settings)
+
+
+@main.command()
+@click.argument("place", type=click.Path(path_type=Path), default=".")
+@click.option("--verify", "verified", is_flag=True, help="PLACE is a backup: look whether it is whole.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@in_one_line
+def backup(place: Path, verified: bool, as_json: bool) -> None:
+    """Copy everything into one file: memory, queue, keys. It may run meanwhile.
+
+    PLACE is a file, or a folder in which one with the time in its name is made.
+    """
+    from workers.copies import report
+    from workers.copies.backup import take
+    from workers.copies.restore import verify
+
+    if verified:
+        report.show_verified(verify(place), as_json)
+    else:
+        report.show_taken(take(Settings.load(), place), as_json)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Also into a home that is in use; what is there is moved aside.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@in_one_line
+def restore(file: Path, force: bool, as_json: bool) -> None:
+    """Put a backup into LTMC_HOME, while nothing runs there."""
+    from workers.copies import report
+    from workers.copies.restore import differing_settings, put_back
+
+    settings = Settings.load()
+    done = put_back(settings, file, force=force)
+    report.show_restored(done, differing_settings(settings, done), as_json)
 
 
 def _check_keys(settings: Settings) -> None:

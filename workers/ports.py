@@ -53,3 +53,10 @@ def owner(port: int) -> str:
             if any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in process.net_connections("tcp")):
                 return f"{process.name()} (pid {process.pid})"
     return "a process of another user"
+
+
+def any_free(host: str = "127.0.0.1") -> int:
+    """A port of this machine that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
