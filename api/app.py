@@ -9,19 +9,19 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import redis
+import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import docs_page, health, jsonrpc, metrics, proxy, rest
+from api import cors, docs_page, health, jsonrpc, metrics, openapi, proxy, rest
 from api.mcp import http as mcp_http
 from api.requests import request_id, told
 from api.security import Guard, needs_token
-from ltmc_jobs import __version__
+from ltmc_jobs import __version__, user_tools
 from ltmc_jobs.client import Client
 from ltmc_jobs.errors import Disabled, InvalidArguments, InvalidCall, LtmcError, NotFound
 from ltmc_jobs.metrics import Metrics
@@ -33,11 +33,16 @@ from ltmc_jobs.shared import Shared
 
 FLUSH_SECONDS = 1.0
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")  # callers may make up others
+log = structlog.get_logger("ltmc.api")
+
+FOUND = {"type": "object", "properties": {"status": {"enum": ["healthy", "degraded", "unhealthy"]}}}
 NO_REDIS = "Redis is switched off (REDIS_ENABLED=false), and this needs it"
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The application; it connects when it starts, and not at all without Redis."""
+    for mistake in user_tools.load(settings).mistakes:  # before the routes are made
+        log.warning("left out of the tools", file=mistake.file, line=mistake.line, reason=mistake.message)
     shared = Shared.open(settings) if settings.redis_enabled else None
     if shared:
         with contextlib.suppress(redis.RedisError):  # the front end starts without it, and says so
@@ -59,12 +64,13 @@ def create_app(settings: Settings) -> FastAPI:
             await shared.aclose()
 
     about = __doc__ or ""
-    app = FastAPI(
+    app = openapi.Application(
         title="LTMC Jobs", version=__version__, description=about, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     routers = [jsonrpc.router(client_of, settings.project), rest.router(client_of, settings.project)]
     routers += [docs_page.router(), _status(settings, shared, looking)]
-    routers[-1].add_api_route("/", _index(app, routers), summary="What is served where", tags=["status"])
+    index: dict[str, Any] = {"summary": "What is served where", "responses": openapi.answers({"type": "object"})}
+    routers[-1].add_api_route("/", _index(app, routers), tags=["status"], **index)
     for router in routers:
         app.include_router(router)
     app.mount("/rq", proxy.Proxy(settings))
@@ -72,10 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
     for kind in (LtmcError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _answer_error)
     app.add_middleware(Guard, settings=settings)
-    if settings.allowed_origins:
-        app.add_middleware(
-            CORSMiddleware, allow_origins=settings.allowed_origins, allow_methods=["*"], allow_headers=["*"]
-        )
+    cors.allow_origins(app, settings)
     if shared:
         app.add_middleware(Counted, metrics=shared.metrics)
     return app
@@ -91,13 +94,22 @@ def _apart(settings: Settings) -> Shared:
 def _status(settings: Settings, shared: Shared | None, looking: health.Health) -> APIRouter:
     routes = APIRouter(tags=["status"])
 
-    @routes.get("/health", summary="Whether every part works")
+    found: dict[str, Any] = {"description": "What was found", "content": {"application/json": {"schema": FOUND}}}
+
+    @routes.get("/health", summary="Whether every part works", responses=openapi.answers(FOUND) | {503: found})
     async def show_health(request: Request) -> JSONResponse:
         found = await looking.look()
         known = not needs_token(settings) or request.scope.get("ltmc.principal") is not None
         return JSONResponse(found if known else health.brief(found), 503 if found["status"] == "unhealthy" else 200)
 
-    @routes.get("/metrics", summary="Prometheus metrics of the whole installation")
+    text: dict[str, Any] = {"description": "Prometheus' text format", "content": {CONTENT_TYPE_LATEST: {}}}
+
+    @routes.get(
+        "/metrics",
+        summary="Prometheus metrics of the whole installation",
+        response_class=Response,
+        responses=openapi.answers({}) | {200: text},
+    )
     async def show_metrics() -> Response:
         if shared is None:
             raise Disabled(NO_REDIS)

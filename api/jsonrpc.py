@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from api import openapi
 from api.call_meta import CallMeta
 from api.requests import parse_json, request_id, session_of, told, wait_of
 from api.rest import described
@@ -23,7 +24,21 @@ def router(client_of: Callable[[], Client], project: str) -> APIRouter:
     """The one route; `client_of()` is the process's client."""
     routes = APIRouter()
 
-    @routes.post("/jsonrpc", summary="JSON-RPC 2.0: tools/list, tools/call, or a tool's name", tags=["tools"])
+    batch: dict[str, Any] = {"type": "array", "minItems": 1, "maxItems": BATCH_LIMIT}
+    one, answer = openapi.refer("JsonRpcRequest"), openapi.refer("JsonRpcResponse")
+    schema = {"oneOf": [one, batch | {"items": one}]}
+
+    @routes.post(
+        "/jsonrpc",
+        summary="JSON-RPC 2.0: tools/list, tools/call, or a tool's name",
+        tags=["tools"],
+        openapi_extra={
+            "parameters": [*openapi.PROJECT, openapi.WAIT],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        },
+        responses=openapi.answers({"oneOf": [answer, batch | {"items": answer}]}, "Errors are answered so, too")
+        | {204: {"description": "Only notifications: there is nothing to answer"}},
+    )
     async def jsonrpc(request: Request) -> Response:
         body = await request.body()
         try:

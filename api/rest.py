@@ -9,11 +9,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from api.call_meta import CallMeta
+from api import openapi
+from api.call_meta import NAME_LIMIT, CallMeta
 from api.requests import json_of, session_of, wait_of
 from ltmc_jobs import registry
 from ltmc_jobs.answer import Answer
 from ltmc_jobs.client import Client
+from ltmc_jobs.errors import InvalidArguments
 from ltmc_jobs.form import Form
 from ltmc_jobs.registry import Tool
 
@@ -22,7 +24,9 @@ def router(client_of: Callable[[], Client], project: str) -> APIRouter:
     """The routes; `client_of()` is the process's client, `project` the one of callers who name none."""
     routes = APIRouter()
 
-    @routes.get("/tools", summary="All tools, with their schemas", tags=["tools"])
+    @routes.get(
+        "/tools", summary="All tools, with their schemas", tags=["tools"], responses=openapi.answers({"type": "object"})
+    )
     async def list_tools() -> dict[str, Any]:
         shown = [described(form) for form in registry.forms()]
         return {"tools": shown, "count": len(shown), "modules": dict(Counter(tool["module"] for tool in shown))}
@@ -35,38 +39,64 @@ def router(client_of: Callable[[], Client], project: str) -> APIRouter:
             summary=form.description.splitlines()[0],
             tags=["tools"],
             operation_id=form.name,
-            openapi_extra={"requestBody": {"content": {"application/json": {"schema": _embedded(form)}}}},
-            responses={202: {"description": "The job goes on; Location has its result"}},
+            openapi_extra=openapi.tool_extra(form),
+            responses=openapi.tool_answers(form),
         )
 
     @routes.post("/tools/{name}", include_in_schema=False)
-    async def call_unknown(name: str) -> JSONResponse:
-        registry.find(name)
-        raise AssertionError("every tool has a route")
+    async def call_unlisted(request: Request, name: str) -> JSONResponse:
+        """Under an older name, or what no list shows."""
+        return await _call(client_of, project, registry.find(name).form, request)
 
-    @routes.get("/jobs", summary="The project's jobs, newest first", tags=["jobs"])
-    async def list_jobs(
-        request: Request, status: str | None = None, queue: str | None = None, limit: int = 50
-    ) -> dict[str, Any]:
-        asked = {"status": status, "queue": queue, "limit": limit}
-        given = {name: value for name, value in asked.items() if value is not None}
+    @routes.get(
+        "/jobs",
+        summary="The project's jobs, newest first",
+        tags=["jobs"],
+        openapi_extra=openapi.job_list_extra(),
+        responses=openapi.tool_answers(registry.find("job_list").form),
+    )
+    async def list_jobs(request: Request) -> dict[str, Any]:
+        known = registry.find("job_list").form.input_schema["properties"]
+        given: dict[str, Any] = {name: value for name, value in request.query_params.items() if name in known}
+        if "limit" in given:
+            given["limit"] = _whole(given["limit"], "limit")
         return (await client_of().call("job_list", given, session_of(request, project))).as_dict()
 
-    @routes.get("/jobs/{job_id}", summary="Where a job stands", tags=["jobs"])
+    one_job: dict[str, Any] = {"tags": ["jobs"], "openapi_extra": {"parameters": openapi.PROJECT}}
+
+    @routes.get(
+        "/jobs/{job_id}", summary="Where a job stands", responses=openapi.answers(openapi.refer("Job")), **one_job
+    )
     async def show_job(request: Request, job_id: str) -> dict[str, Any]:
         return (await client_of().call("job_status", {"job_id": job_id}, session_of(request, project))).as_dict()
 
-    @routes.delete("/jobs/{job_id}", summary="Cancel a job, or stop it while it runs", tags=["jobs"])
+    @routes.delete(
+        "/jobs/{job_id}",
+        summary="Cancel a job, or stop it while it runs",
+        responses=openapi.tool_answers(registry.find("job_cancel").form),
+        **one_job,
+    )
     async def cancel_job(request: Request, job_id: str) -> dict[str, Any]:
         return (await client_of().call("job_cancel", {"job_id": job_id}, session_of(request, project))).as_dict()
 
-    @routes.get("/jobs/{job_id}/result", summary="A job's result, waited for with ?wait=SECONDS", tags=["jobs"])
+    @routes.get(
+        "/jobs/{job_id}/result",
+        summary="A job's result, waited for with ?wait=SECONDS",
+        tags=["jobs"],
+        openapi_extra={"parameters": [openapi.WAIT, *openapi.PROJECT]},
+        responses=openapi.with_handle({"type": "object"}),
+    )
     async def job_result(request: Request, job_id: str) -> JSONResponse:
         asked = registry.find("job_result").form.accept({"job_id": job_id})
         session, wait = session_of(request, project), wait_of(request)
         return respond(await client_of().result(session, asked["job_id"], wait or 0.0))
 
-    @routes.get("/queues", summary="Jobs per queue and state, and the age of the oldest waiting", tags=["jobs"])
+    @routes.get(
+        "/queues",
+        summary="Jobs per queue and state, and the age of the oldest waiting",
+        tags=["jobs"],
+        responses=openapi.answers(openapi.queue_names()),
+    )
     async def show_queues() -> dict[str, Any]:
         return await client_of().queues()
 
@@ -95,14 +125,27 @@ def respond(answer: Answer) -> JSONResponse:
 
 def _tool_route(client_of: Callable[[], Client], project: str, name: str) -> Any:
     async def call(request: Request) -> JSONResponse:
-        arguments = await json_of(request, default={})
-        session = session_of(request, project)
-        meta = CallMeta(idempotency_key=request.headers.get("idempotency-key"))
-        job_id = meta.job_id(session, registry.find(name).form, arguments)
-        return respond(await client_of().call(name, arguments, session, wait_seconds=wait_of(request), job_id=job_id))
+        return await _call(client_of, project, registry.find(name).form, request)
 
     return call
 
 
-def _embedded(form: Form) -> dict[str, Any]:
-    return {name: value for name, value in form.input_schema.items() if name != "$schema"}
+async def _call(client_of: Callable[[], Client], project: str, form: Form, request: Request) -> JSONResponse:
+    arguments = await json_of(request, default={})
+    session = session_of(request, project)
+    job_id = CallMeta(idempotency_key=_key(request)).job_id(session, form, arguments)
+    return respond(await client_of().call(form.name, arguments, session, wait_seconds=wait_of(request), job_id=job_id))
+
+
+def _key(request: Request) -> str | None:
+    given = request.headers.get("idempotency-key")
+    if given is not None and not 0 < len(given) <= NAME_LIMIT:
+        raise InvalidArguments(f"Idempotency-Key has 1 to {NAME_LIMIT} characters", field="Idempotency-Key")
+    return given
+
+
+def _whole(text: str, field: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidArguments(f"{field}: a whole number", field=field) from None
