@@ -5,6 +5,19 @@ case "${LTMC_HOME:-/}" in
     /* | "~"*) ;;
     *) export LTMC_HOME="$PWD/$LTMC_HOME" ;; # as its user means it, who is not in the checkout
 esac
+if [ -n "${LTMC_TOOLS:-}" ]; then # its files too are where its user is
+    named=
+    IFS=, read -ra entries <<<"$LTMC_TOOLS"
+    for entry in "${entries[@]}"; do
+        entry="${entry#"${entry%%[! ]*}"}"
+        case "$entry" in
+            /* | "~"*) ;;
+            *.py | *.py\ * | */*) entry="$PWD/$entry" ;;
+        esac
+        named="$named,$entry"
+    done
+    export LTMC_TOOLS="${named#,}"
+fi
 cd "$(dirname "$0")"
 
 usage() {
@@ -31,6 +44,7 @@ Environment, the most asked for:
   REDIS_PORT      port of the embedded one    6381
   LTMC_WORKERS    default-queue processes     4
   NEO4J_URI       a graph of your own         the graph is kept in SQLite
+  LTMC_TOOLS      files with your own tools   none
   LTMC_DASHBOARD  0: no dashboard             1
   LTMC_TORCH      0: install no torch, cuda: with the CUDA libraries
   PYTHON          the Python to install with  the newest found, 3.11 or later

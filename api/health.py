@@ -14,7 +14,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ltmc_jobs import keys
+from ltmc_jobs import keys, user_tools
 from ltmc_jobs.orchestration.agent_registry import AgentRegistry
 from ltmc_jobs.orchestration.heartbeats import Heartbeats
 from ltmc_jobs.queues import fitness
@@ -44,7 +44,7 @@ class Health:
     async def look(self) -> dict[str, Any]:
         """`status` is healthy, degraded (calls are taken, some will suffer) or unhealthy (no call can be taken)."""
         redis_component, state = await self._ask_redis()
-        components = {"redis": redis_component} | _stores(state)
+        components = {"redis": redis_component} | _stores(state) | _own_tools(self._settings)
         live = state.get("live", {})
         silent = [queue.value for queue in Queue if not live.get(queue.value)]
         return {
@@ -147,6 +147,17 @@ def _stores(state: dict[str, Any]) -> dict[str, dict[str, Any]]:
         return {name: dict(UNKNOWN) for name in STORES}
     checked = {"checked_at": _shown(probe["at"])}
     return {name: _component(probe["components"].get(name, UNKNOWN)) | checked for name in STORES}
+
+
+def _own_tools(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What LTMC_TOOLS brought; what is left out of it makes nothing else suffer."""
+    loaded = user_tools.load(settings)
+    if not loaded.entries:
+        return {}
+    told = {"tools": sorted(loaded.files)}
+    if loaded.mistakes:
+        return {"tools": {"status": "degraded", "error": "; ".join(map(str, loaded.mistakes))} | told}
+    return {"tools": {"status": "healthy"} | told}
 
 
 def _component(found: dict[str, Any]) -> dict[str, Any]:

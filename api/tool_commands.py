@@ -11,13 +11,13 @@ from typing import Any
 import click
 
 from api import connection, terminal
-from ltmc_jobs import client, registry
-from ltmc_jobs.errors import UnknownMethod
+from ltmc_jobs import client, registry, user_tools
+from ltmc_jobs.errors import Misconfigured, UnknownMethod
 from ltmc_jobs.form import Form
 from ltmc_jobs.registry import Question
 from ltmc_jobs.settings import Settings
 
-__all__ = ["client", "command", "names"]  # importing client declares the tools
+__all__ = ["call", "client", "command", "names"]  # importing client declares the tools
 
 LONG_TEXT = 10_000  # an option that may hold more is also read from a file
 TYPES: dict[str, type] = {"integer": int, "number": float}
@@ -25,28 +25,57 @@ TYPES: dict[str, type] = {"integer": int, "number": float}
 
 def names() -> list[str]:
     """The commands' names, tools first."""
+    _load()
     return [form.name.replace("_", "-") for form in registry.forms()]
 
 
 def command(name: str) -> click.Command | None:
     """The command of a tool or question; None when there is none of this name."""
+    asked = name.replace("-", "_")
     try:
-        found = registry.find(name.replace("-", "_"))
-    except UnknownMethod:
-        return None
+        found = registry.find(asked)
+    except UnknownMethod:  # perhaps one of the user's own, which are read only now
+        mistakes = _load()
+        try:
+            found = registry.find(asked)
+        except UnknownMethod:
+            for mistake in mistakes:
+                click.echo(f"LTMC_TOOLS: left out: {terminal.printable(str(mistake))}", err=True)
+            return None
     form = found.form
     return click.Command(
         name,
         callback=_callback(form),
-        params=[*_parameters(form), *_common(waits=not isinstance(found, Question))],
+        params=[*_parameters(form), *_common(form, waits=not isinstance(found, Question))],
         help=form.description,
         short_help=form.description.splitlines()[0],
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
 
+class Calls(click.Group):
+    """Every tool by its name alone, also where `ltmc` itself has a command of that name."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return names()
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        return command(name)
+
+
+call = Calls("call", help="Call a tool, also one whose name is a command's.", subcommand_metavar="TOOL [ARGUMENTS]…")
+
+
+def _load() -> list[user_tools.Mistake]:
+    """Read the user's own tools; not even a wrong setting keeps the others from being there."""
+    try:
+        return user_tools.load(Settings.load()).mistakes
+    except Misconfigured:
+        return []
+
+
 def _callback(form: Form) -> Any:
-    def call(project: str | None, as_json: bool, wait: float | None = None, **given: Any) -> None:
+    def call(project: str | None = None, as_json: bool = False, wait: float | None = None, **given: Any) -> None:
         arguments = _arguments(form, given)
         settings = Settings.load()
         session = connection.session(settings, project)
@@ -56,12 +85,16 @@ def _callback(form: Form) -> Any:
     return call
 
 
-def _common(*, waits: bool) -> Iterator[click.Parameter]:
-    if waits:
+def _common(form: Form, *, waits: bool) -> Iterator[click.Parameter]:
+    """The platform's options, but for those whose names the tool's own arguments have."""
+    own = form.input_schema["properties"]
+    if waits and "wait" not in own:
         text = "Seconds to wait for the result; 0: only the job's id [LTMC_WAIT, 20]"
         yield click.Option(["--wait"], type=click.FloatRange(0, 45), help=text)
-    yield click.Option(["--project"], help="Project to work in [LTMC_PROJECT]")
-    yield click.Option(["--json", "as_json"], is_flag=True, help="Print JSON (as it does when piped).")
+    if "project" not in own:
+        yield click.Option(["--project"], help="Project to work in [LTMC_PROJECT]")
+    if "json" not in own:
+        yield click.Option(["--json", "as_json"], is_flag=True, help="Print JSON (as it does when piped).")
 
 
 def _parameters(form: Form) -> Iterator[click.Parameter]:

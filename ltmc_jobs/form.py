@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import types
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
@@ -14,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 from ltmc_jobs.errors import InvalidArguments
 
 RECORDED = "recorded"  # what a call that changes memory has done when its own job ends
+PLAIN = (str, int, float, bool, type(None), Any, list, dict)  # what JSON has by itself
+RESULT = "result"  # the name that a result which is no object goes out under
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +33,10 @@ class Form:
     validator: Draft202012Validator = field(repr=False, compare=False)
     model: type[BaseModel] = field(repr=False, compare=False)
     aliases: Mapping[str, str] = field(default_factory=dict)  # another name of an argument → its name
+    returned: Any = field(default=Any, repr=False, compare=False)
+    returns: TypeAdapter[Any] = field(default_factory=lambda: TypeAdapter(Any), repr=False, compare=False)
+    is_wrapped: bool = False  # the result is no object: it goes out as `{result: …}`
+    is_plain: bool = True  # every argument is to the function what it is in JSON
 
     def accept(self, arguments: Any) -> dict[str, Any]:
         """The arguments as the function takes them; InvalidArguments names the field that breaks the schema."""
@@ -51,6 +59,19 @@ class Form:
             named[self.aliases[alias]] = named.pop(alias)
         return named
 
+    def read(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Accepted arguments as the types that the function names: a date, where JSON has a text."""
+        if self.is_plain:
+            return arguments
+        read = self.model.model_validate(arguments)
+        return {name: getattr(read, name) for name in arguments}
+
+    def show(self, result: Any) -> dict[str, Any]:
+        """A result as JSON; pydantic's error for one that is not what the function says."""
+        told = type(result) is self.returned  # then it can be nothing else
+        shown = self.returns.dump_python(result, mode="json", warnings="none" if told else "error")
+        return {RESULT: shown} if self.is_wrapped else shown
+
     def _refusal(self, error: ValidationError) -> InvalidArguments:
         where = ".".join(str(part) for part in error.absolute_path)
         instance: Any = error.instance
@@ -66,10 +87,6 @@ class Form:
         return InvalidArguments(f"{self.name}: {where or 'arguments'}: {shown}", field=where)
 
 
-def _missing(function: Callable[..., Any], what: str) -> Any:
-    raise ValueError(f"{function.__module__}.{function.__name__} needs {what}")
-
-
 def form_of(
     function: Callable[..., Any],
     *,
@@ -79,22 +96,32 @@ def form_of(
     awaits: str = RECORDED,
     aliases: Mapping[str, str] | None = None,
 ) -> Form:
-    """Read a function: its first `skip` parameters are the platform's, the others are what callers give."""
-    parameters = list(inspect.signature(function).parameters.values())
-    # The leading parameters are the platform's; their types are not importable here, and not shown.
-    given = {parameter.name: Any for parameter in parameters[:skip]}
-    annotations = {**function.__annotations__, **given}
-    function_view = type("", (), {"__annotations__": annotations, "__module__": function.__module__})
-    hints = get_type_hints(function_view, globalns=getattr(function, "__globals__", {}), include_extras=True)
-    returned = hints.pop("return", None) or _missing(function, "a return type")
+    """Read a function: its first `skip` parameters are the platform's, the others are what callers give.
+
+    ValueError says all that it lacks.
+    """
+    hints = _hints(function, skip)
+    returned = hints.pop("return", None)
+    own = list(inspect.signature(function).parameters.values())[skip:]
+    described = inspect.getdoc(function)
+    _require(
+        function,
+        [
+            *(f"a type for {parameter.name}" for parameter in own if parameter.name not in hints),
+            *([] if returned is not None else ["a return type"]),
+            *([] if described else ["a docstring"]),
+        ],
+    )
+    for parameter in own:
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise ValueError(f"{function.__name__}: {parameter} cannot be given by name, and callers name everything")
     fields: dict[str, Any] = {
-        parameter.name: (
-            hints.get(parameter.name) or _missing(function, f"a type for {parameter.name}"),
-            ... if parameter.default is inspect.Parameter.empty else parameter.default,
-        )
-        for parameter in parameters[skip:]
+        parameter.name: (hints[parameter.name], ... if parameter.default is parameter.empty else parameter.default)
+        for parameter in own
     }
-    model = create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+    with warnings.catch_warnings():  # an argument may be called json or copy, as a method of the model's is
+        warnings.filterwarnings("ignore", message=".*shadows an attribute", category=UserWarning)
+        model = create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
     schema = _plain(model.model_json_schema())
     if follows:
         schema["properties"]["wait_for"] = {
@@ -102,17 +129,69 @@ def form_of(
             "default": awaits,
             "description": "Answer when this has happened (or when the wait is over)",
         }
+    returns = TypeAdapter(returned)
+    shown = returns.json_schema(mode="serialization")
+    is_wrapped = not _is_object(shown)
     return Form(
         name=function.__name__,
         module=function.__module__.rsplit(".", 1)[-1],
-        description=inspect.getdoc(function) or _missing(function, "a docstring"),
+        description=str(described),
         input_schema=schema,
-        output_schema=TypeAdapter(returned).json_schema(mode="serialization"),
+        output_schema=_wrapped(shown) if is_wrapped else shown,
         reads_only=reads_only,
         validator=Draft202012Validator(schema),
         model=model,
         aliases=aliases or {},
+        returned=returned,
+        returns=returns,
+        is_wrapped=is_wrapped,
+        is_plain=all(_is_plain(hints[parameter.name]) for parameter in own),
     )
+
+
+def _hints(function: Callable[..., Any], skip: int) -> dict[str, Any]:
+    """The types of a function's parameters and result, those that are strings read."""
+    # The leading parameters are the platform's; their types are not importable here, and not shown.
+    given = dict.fromkeys(list(inspect.signature(function).parameters)[:skip], Any)
+    annotations = {**function.__annotations__, **given}
+    view = type("", (), {"__annotations__": annotations, "__module__": function.__module__})
+    try:
+        # None is a type too: what returns nothing says so
+        return get_type_hints(view, globalns=getattr(function, "__globals__", {}), include_extras=True)
+    except NameError as error:
+        raise ValueError(f"{function.__name__}: a type cannot be read at run time: {error}") from None
+
+
+def _require(function: Callable[..., Any], lacking: Iterable[str]) -> None:
+    told = ", ".join(lacking)
+    if told:
+        raise ValueError(f"{function.__module__}.{function.__name__} needs {told}")
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether values of a type are the same before and after a trip as JSON."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _is_plain(inner[0])
+    if origin in (Union, types.UnionType, list, dict):
+        return all(map(_is_plain, inner))
+    return origin is Literal or kind in PLAIN
+
+
+def _is_object(schema: dict[str, Any], definitions: Mapping[str, Any] | None = None) -> bool:
+    """Whether all that has this schema is an object."""
+    definitions = schema.get("$defs", {}) if definitions is None else definitions
+    if "$ref" in schema:
+        return _is_object(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    either = schema.get("anyOf") or schema.get("oneOf")
+    return all(_is_object(one, definitions) for one in either) if either else schema.get("type") == "object"
+
+
+def _wrapped(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object that holds what has this one."""
+    inner = {name: value for name, value in schema.items() if name != "$defs"}
+    definitions = {"$defs": schema["$defs"]} if "$defs" in schema else {}
+    return {"type": "object", "properties": {RESULT: inner}, "required": [RESULT]} | definitions
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:

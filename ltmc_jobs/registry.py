@@ -2,56 +2,42 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Literal, TypeVar
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, Unpack, get_args, overload
 
 from ltmc_jobs.errors import UnknownMethod
 from ltmc_jobs.form import RECORDED, Form, form_of
+from ltmc_jobs.terms import STORELESS_QUEUES, Cache, ExecutorName, Options, Queue, Tier
+
+__all__ = [
+    "STORELESS_QUEUES",
+    "Cache",
+    "ExecutorName",
+    "JobKind",
+    "Question",
+    "Queue",
+    "Tier",
+    "Tool",
+    "find",
+    "forms",
+    "kind",
+    "kinds_at",
+    "question",
+    "reading",
+    "tool",
+    "tool_of",
+    "tools",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
+Refused = Callable[[Callable[..., Any], Exception], None]
 
-
-# Where a job runs in its worker process: on the main thread, one of a few threads, the event loop (a coroutine
-# function), or a process of its own (for native code and memory hogs).
-ExecutorName = Literal["inline", "thread", "asyncio", "process"]
-
-
-class Queue(StrEnum):
-    """Where a job waits: four priorities for calls, and one queue for each need of what follows."""
-
-    CRITICAL = "critical"
-    HIGH = "high"
-    DEFAULT = "default"
-    LOW = "low"
-    EMBEDDING = "embedding"
-    VECTORS = "vectors"  # one writer
-    GRAPH = "graph"
-    LLM = "llm"
-    WEBHOOKS = "webhooks"
-    MAINTENANCE = "maintenance"
-
-
-# Queues whose job kinds touch no file of an installation: any host with the key may work on them.
-STORELESS_QUEUES = (Queue.EMBEDDING, Queue.LLM, Queue.WEBHOOKS)
-
-
-class Tier(StrEnum):
-    """The four tiers of memory."""
-
-    SQLITE = "sqlite"
-    REDIS = "redis"
-    FAISS = "faiss"
-    NEO4J = "neo4j"
-
-
-@dataclass(frozen=True, slots=True)
-class Cache:
-    """A result may be given again while none of its topics has changed; for at most `ttl_seconds`."""
-
-    topics: tuple[str, ...]
-    ttl_seconds: int | None = None  # None: the setting's
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")  # what every client takes
+SERVICES = ("services", "_services")  # a first parameter of this name is given the worker's services
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +76,7 @@ class Tool:
     idempotent: bool = False  # the same call again changes nothing more
     grace_seconds: float = 1.0  # how long a caller that takes a task's handle is kept waiting for the result itself
     is_shown: bool = True  # False: called by name, and in no list of tools (what stands behind a resource or a prompt)
+    takes_services: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +91,36 @@ _kinds: dict[str, JobKind] = {}
 _callables: dict[str, Tool | Question] = {}
 _aliases: dict[str, str] = {}
 _paths: dict[str, str] = {}
+_tables: tuple[dict[str, Any], ...] = (_kinds, _callables, _aliases, _paths)
+
+
+@dataclass
+class _Reading:
+    """A file of the user's that is being imported."""
+
+    refused: Refused
+    names: set[str] = field(default_factory=set)
+
+
+_reading: _Reading | None = None
+
+
+@contextmanager
+def reading(refused: Refused) -> Iterator[None]:
+    """Within, a wrong tool is told to `refused` and no other suffers; ended by an error, all that was declared is not.
+
+    Not for two threads at once.
+    """
+    global _reading
+    before, outer = [dict(table) for table in _tables], _reading
+    _reading = _Reading(refused)
+    try:
+        yield
+    except BaseException:
+        _restore(before)
+        raise
+    finally:
+        _reading = outer
 
 
 def kind(name: str) -> JobKind:
@@ -138,7 +155,39 @@ def forms() -> Iterator[Form]:
     return (found.form for found in sorted(shown, key=lambda found: isinstance(found, Question)))
 
 
-def tool(
+def tool_of(kind: JobKind) -> Tool | None:
+    """The tool that a job kind is of; None for one that callers cannot call."""
+    found = _callables.get(kind.name)
+    return found if isinstance(found, Tool) else None
+
+
+@overload
+def tool(function: F, /) -> F: ...
+@overload
+def tool(**options: Unpack[Options]) -> Callable[[F], F]: ...
+def tool(function: Any = None, /, **options: Any) -> Any:
+    """Declare a tool: its name, docstring, signature and return type become what every protocol shows.
+
+    `aliases` are older names of arguments, `also_named` older names of the tool: accepted, and not shown. Without an
+    `executor` a coroutine function runs on the event loop, any other on the main thread.
+    """
+
+    def declare(function: F) -> F:
+        before = [dict(table) for table in _tables] if _reading else []
+        try:
+            _declare_tool(function, **options)
+        except Exception as error:
+            if _reading is None:
+                raise
+            _restore(before)
+            _reading.refused(function, error)
+        return function
+
+    return declare if function is None else declare(function)
+
+
+def _declare_tool(
+    function: Callable[..., Any],
     *,
     queue: Queue = Queue.DEFAULT,
     tiers: tuple[Tier, ...] = (),
@@ -148,7 +197,7 @@ def tool(
     timeout_seconds: int = 300,
     retries: int = 2,
     result_ttl_seconds: int = 3600,
-    executor: ExecutorName = "inline",
+    executor: ExecutorName | None = None,
     awaits: str = RECORDED,
     aliases: Mapping[str, str] | None = None,
     also_named: tuple[str, ...] = (),
@@ -156,45 +205,72 @@ def tool(
     idempotent: bool = False,
     grace_seconds: float = 1.0,
     is_shown: bool = True,
-) -> Callable[[F], F]:
-    """Declare a tool: its name, docstring, signature and return type become what every protocol shows.
+) -> None:
+    name = _named(function)
+    if cache and changes:
+        raise ValueError(f"{name}: a tool that changes something cannot be cached")
+    place = Queue(queue)
+    takes_services = next(iter(inspect.signature(function).parameters), "") in SERVICES
+    form = form_of(
+        function, skip=int(takes_services), reads_only=not changes, follows=follows, awaits=awaits, aliases=aliases
+    )
+    kind = JobKind(
+        name=name,
+        path=f"{function.__module__}.{function.__qualname__}",
+        queue=place,
+        timeout_seconds=timeout_seconds,
+        retries=retries,
+        result_ttl_seconds=result_ttl_seconds,
+        changes=changes,
+        executor=_executor(function, executor),
+    )
+    _callables[name] = Tool(
+        form=form,
+        kind=kind,
+        tiers=tiers,
+        cache=cache,
+        follows=follows,
+        awaits=awaits,
+        destructive=destructive,
+        idempotent=idempotent,
+        grace_seconds=grace_seconds,
+        is_shown=is_shown,
+        takes_services=takes_services,
+    )
+    for alias in also_named:
+        _declare(alias, kind.path)
+        _aliases[alias] = name
 
-    `aliases` are older names of arguments, `also_named` older names of the tool: accepted, and not shown.
-    """
 
-    def declare(function: F) -> F:
-        name = function.__name__
-        if cache and changes:
-            raise ValueError(f"{name}: a tool that changes something cannot be cached")
-        job_kind = JobKind(
-            name=name,
-            path=f"{function.__module__}.{function.__qualname__}",
-            queue=Queue(queue),
-            timeout_seconds=timeout_seconds,
-            retries=retries,
-            result_ttl_seconds=result_ttl_seconds,
-            changes=changes,
-            executor=executor,
+def _named(function: Callable[..., Any]) -> str:
+    """The name of a function that workers can find again."""
+    if not inspect.isfunction(function):
+        raise ValueError(f"{function!r}: only a function can be a tool")
+    name = function.__name__
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name}: a tool's name is a letter and up to 63 letters, digits and underscores, all ASCII")
+    if _reading is not None:
+        if function.__qualname__ != name:
+            raise ValueError(
+                f"{name} stands inside of {function.__qualname__.rpartition('.')[0]}; workers find only "
+                "what stands at the top of its file"
+            )
+        if name in _reading.names:
+            raise ValueError(f"{name} is declared twice in this file; the first one counts")
+        _reading.names.add(name)
+    return name
+
+
+def _executor(function: Callable[..., Any], wanted: ExecutorName | None) -> ExecutorName:
+    is_coroutine = inspect.iscoroutinefunction(function)
+    chosen: ExecutorName = wanted or ("asyncio" if is_coroutine else "inline")
+    if chosen not in get_args(ExecutorName):
+        raise ValueError(
+            f"{function.__name__}: {chosen!r} is no executor; there are {', '.join(get_args(ExecutorName))}"
         )
-        form = form_of(function, skip=1, reads_only=not changes, follows=follows, awaits=awaits, aliases=aliases)
-        _callables[name] = Tool(
-            form=form,
-            kind=job_kind,
-            tiers=tiers,
-            cache=cache,
-            follows=follows,
-            awaits=awaits,
-            destructive=destructive,
-            idempotent=idempotent,
-            grace_seconds=grace_seconds,
-            is_shown=is_shown,
-        )
-        for alias in also_named:
-            _declare(alias, job_kind.path)
-            _aliases[alias] = name
-        return function
-
-    return declare
+    if is_coroutine != (chosen == "asyncio"):
+        raise ValueError(f'{function.__name__}: executor="asyncio" is for an async function, and only that for one')
+    return chosen
 
 
 def question(*, changes: bool = False) -> Callable[[F], F]:
@@ -207,6 +283,12 @@ def question(*, changes: bool = False) -> Callable[[F], F]:
         return function
 
     return declare
+
+
+def _restore(before: list[dict[str, Any]]) -> None:
+    for table, content in zip(_tables, before, strict=True):
+        table.clear()
+        table.update(content)
 
 
 def _declare(name: str, path: str) -> None:

@@ -24,8 +24,9 @@ import structlog
 
 import ltmc_jobs.jobs
 import ltmc_jobs.tools  # importing these two declares what may run
-from ltmc_jobs import logs
+from ltmc_jobs import logs, user_tools
 from ltmc_jobs.errors import JobFailed, LtmcError
+from ltmc_jobs.inquiry import InputRequired
 from ltmc_jobs.queues.claims import Ending, Run, as_result
 from ltmc_jobs.queues.envelope import Call, Keyring, unseal
 from ltmc_jobs.queues.isolation.frames import Frames, encode
@@ -123,6 +124,8 @@ class Child:
             if "journal" in request:
                 _tell_done(request, result, started)
             return answer
+        except InputRequired as asked:
+            return encode({"asks": asked.questions, "first": asked.first, "rss": resident_bytes()})
         except LtmcError as error:
             return self._failure(call, error, error)
         except BaseException as error:  # SystemExit too: a job that calls it has failed, and this process goes on
@@ -189,6 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
             import_module(module)
         settings = Settings.load()
         logs.configure(settings.log_level, process="isolated")
+        user_tools.load(settings)  # here, not before the fork: a file may open what must not cross one
         if given.local:
             from workers.local import LocalChild
 

@@ -16,9 +16,10 @@ from pydantic import TypeAdapter
 
 from ltmc_jobs import keys, registry
 from ltmc_jobs.errors import LtmcError
+from ltmc_jobs.inquiry import InputRequired
 from ltmc_jobs.queues.contract import JobContext
 from ltmc_jobs.queues.envelope import Call
-from ltmc_jobs.registry import Tool
+from ltmc_jobs.registry import JobKind, Tool
 from ltmc_jobs.services import Services
 
 REFUSED_KEPT = 100
@@ -49,13 +50,13 @@ class Runner:
         if call.kind.executor == "asyncio":  # outside of an event loop: a stock worker, or a process of its own
             return asyncio.run(self.run_async(call, job))
         with self._during(call, job) as run:
-            run.result = _as_json(_function(call.kind.path)(run.services, **call.args))
+            run.result = _as_json(_invoke(call, run.services), call.kind)
         return run.result
 
     async def run_async(self, call: Call, job: JobContext) -> Any:
         """The same for a coroutine function."""
         with self._during(call, job) as run:
-            run.result = _as_json(await _function(call.kind.path)(run.services, **call.args))
+            run.result = _as_json(await _invoke(call, run.services), call.kind)
         return run.result
 
     def run_batch(self, calls: Sequence[Call], jobs: Sequence[JobContext]) -> list[Any]:
@@ -74,7 +75,7 @@ class Runner:
             with self._during(call, job) as run:
                 if isinstance(ended, BaseException):
                     raise ended
-                run.result = _as_json(ended)
+                run.result = _as_json(ended, call.kind)
             return run.result
         except Exception as error:
             return error
@@ -92,6 +93,8 @@ class Runner:
                 self._forget_cached(call)
             self._keep_cached(call, run.result)
             self._record(call, started)
+        except InputRequired:
+            raise  # a leg has ended, not the job
         except BaseException as error:
             self._record(call, started, error)
             raise
@@ -148,9 +151,21 @@ def _function(path: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
-def _as_json(result: Any) -> Any:
-    kind: Any = type(result)
-    adapter = _adapter(kind)
+def _invoke(call: Call, services: Services) -> Any:
+    """Call the function with what it takes: services first where it wants them, and the types that it names."""
+    function, tool = _function(call.kind.path), registry.tool_of(call.kind)
+    if tool is None:
+        return function(services, **call.args)
+    given = tool.form.read(call.args)
+    return function(services, **given) if tool.takes_services else function(**given)
+
+
+def _as_json(result: Any, kind: JobKind) -> Any:
+    tool = registry.tool_of(kind)
+    if tool is not None:
+        return tool.form.show(result)
+    its_type: Any = type(result)
+    adapter = _adapter(its_type)
     return adapter.dump_python(result, mode="json") if adapter else result
 
 

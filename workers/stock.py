@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import redis
 from rq.timeouts import JobTimeoutException
 
-from ltmc_jobs import client
+from ltmc_jobs import client, user_tools
 from ltmc_jobs.errors import EnvelopeRefused, JobFailed, Misconfigured
 from ltmc_jobs.queues.claims import Claim, Claims, Ending, Run, as_result
 from ltmc_jobs.queues.contract import JobStatus
@@ -134,6 +134,7 @@ class StockDesk:
 
 
 def _bind(settings: Settings) -> None:
+    user_tools.load(settings)
     shared = Shared.open(settings)
     if not shared.installation.owns_stores():
         raise Misconfigured(f"{settings.home} is not the memory that the jobs of {settings.redis_shown()} work on")

@@ -21,7 +21,7 @@ from ltmc_jobs.private_files import make_private, own
 from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.queues.fitness import require_fit
 from ltmc_jobs.settings import Settings
-from workers import health, ports, processes
+from workers import health, own_tools, ports, processes
 from workers.child import Child, launch, rotate
 from workers.guard import Guard
 from workers.processes import STOP_SECONDS, describe
@@ -81,6 +81,7 @@ class Supervisor:
 
     def _start(self) -> None:
         ports.require_free(self.settings.http_host, self.settings.http_port, "HTTP_PORT")
+        own_tools.announce(self.settings, self.say)
         self._start_redis()
         self.record.redis = self.settings.redis_shown() if self.settings.redis_enabled else "off (REDIS_ENABLED=false)"
         for name, arguments in commands(self.settings).items():
@@ -185,6 +186,7 @@ class Supervisor:
             child.kill()
         if self._server is not None:
             self._server.stop()
+        own_tools.forget(self.settings)
         if self.children:
             self.say("stopped")
 

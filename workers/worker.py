@@ -15,7 +15,7 @@ from importlib.metadata import version
 import redis
 import structlog
 
-from ltmc_jobs import __version__, logs
+from ltmc_jobs import __version__, logs, user_tools
 from ltmc_jobs.queues.claims import Claims
 from ltmc_jobs.queues.isolation.birth import Birth
 from ltmc_jobs.queues.schedules.clockwork import Clockwork
@@ -47,6 +47,8 @@ def work(settings: Settings, pool: Pool, birth: Birth | None = None) -> None:
     `birth` makes isolated processes faster than a command starts.
     """
     logs.configure(settings.log_level, process=f"worker:{pool.name}")
+    for mistake in user_tools.load(settings).mistakes:
+        log.warning("left out of the tools", file=mistake.file, line=mistake.line, reason=mistake.message)
     sys.setswitchinterval(SWITCH_SECONDS)
     shared = Shared.open(settings)
     queues = allowed(pool.queues, owns_stores(shared))

@@ -16,7 +16,7 @@ from mcp.server.stdio import stdio_server
 
 from api import platform
 from api.mcp.server import build
-from ltmc_jobs import logs
+from ltmc_jobs import logs, user_tools
 from ltmc_jobs.client import Client, Session
 from ltmc_jobs.errors import LtmcError, Misconfigured, Unavailable
 from ltmc_jobs.queues.contract import Principal
@@ -38,6 +38,8 @@ def serve_stdio(settings: Settings, project: str | None = None) -> None:
         chosen = Session(project or settings.project).project
         with _streams_aside(), _one_at_a_time(settings.home):
             _ensure_served(settings)
+            for mistake in user_tools.load(settings).mistakes:
+                sys.stderr.write(f"ltmc mcp: left out: {mistake}\n")
         asyncio.run(_serve_stdio(settings.model_copy(update={"project": chosen})))
     except LtmcError as error:
         sys.stderr.write(f"ltmc mcp: {error}\n")

@@ -128,7 +128,10 @@ def _call(content: dict[str, Any], job_id: str) -> Call:
     try:
         kind = registry.kind(content["func"])
     except UnknownMethod:
-        raise EnvelopeRefused(f"{content['func']!r} is not a declared tool or job kind") from None
+        raise EnvelopeRefused(
+            f"{content['func']!r} is not a declared tool or job kind here; one of your own must be in LTMC_TOOLS "
+            "where the workers start (`ltmc tools` lists what is there)"
+        ) from None
     return Call(
         id=job_id,
         kind=kind,

@@ -16,11 +16,12 @@ from ltmc_jobs.settings.front_end import LOOPBACK_NAMES, FrontEndSettings
 from ltmc_jobs.settings.home import PROJECT_PATTERN, Home
 from ltmc_jobs.settings.memory import MemorySettings
 from ltmc_jobs.settings.redis import RedisSettings
+from ltmc_jobs.settings.tools import ToolSettings
 
 __all__ = ["LOOPBACK_NAMES", "PROJECT_PATTERN", "Settings"]
 
 
-class Settings(MemorySettings, FleetSettings, FrontEndSettings, RedisSettings):
+class Settings(ToolSettings, MemorySettings, FleetSettings, FrontEndSettings, RedisSettings):
     """What a process is told by its environment. Unknown variables are ignored, wrong values refused by name."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(

@@ -69,7 +69,7 @@ def named_arguments(kind: JobKind, func: Function, args: Sequence[Any], kwargs: 
     form = found.form if isinstance(found, Tool) else None
     if args:
         names = (
-            list(inspect.signature(func).parameters)[1:]
+            list(inspect.signature(func).parameters)[_takes_services(kind) :]
             if callable(func)
             else list(form.model.model_fields if form else ())
         )
@@ -77,3 +77,8 @@ def named_arguments(kind: JobKind, func: Function, args: Sequence[Any], kwargs: 
             raise InvalidArguments(f"{kind.name}: give its arguments by name (kwargs)")
         kwargs = dict(zip(names, args, strict=False)) | kwargs
     return form.accept(kwargs) if form else kwargs
+
+
+def _takes_services(kind: JobKind) -> bool:
+    tool = registry.tool_of(kind)
+    return tool is None or tool.takes_services

@@ -1,0 +1,69 @@
+"""The terms in which a tool is declared: Queue, Tier, Cache, ExecutorName, Options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, TypedDict
+
+# Where a job runs in its worker process: on the main thread, one of a few threads, the event loop (a coroutine
+# function), or a process of its own (for native code and memory hogs).
+ExecutorName = Literal["inline", "thread", "asyncio", "process"]
+
+
+class Queue(StrEnum):
+    """Where a job waits: four priorities for calls, and one queue for each need of what follows."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    DEFAULT = "default"
+    LOW = "low"
+    EMBEDDING = "embedding"
+    VECTORS = "vectors"  # one writer
+    GRAPH = "graph"
+    LLM = "llm"
+    WEBHOOKS = "webhooks"
+    MAINTENANCE = "maintenance"
+
+
+# Queues whose job kinds touch no file of an installation: any host with the key may work on them.
+STORELESS_QUEUES = (Queue.EMBEDDING, Queue.LLM, Queue.WEBHOOKS)
+
+
+class Tier(StrEnum):
+    """The four tiers of memory."""
+
+    SQLITE = "sqlite"
+    REDIS = "redis"
+    FAISS = "faiss"
+    NEO4J = "neo4j"
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """A result may be given again while none of its topics has changed; for at most `ttl_seconds`."""
+
+    topics: tuple[str, ...]
+    ttl_seconds: int | None = None  # None: the setting's
+
+
+class Options(TypedDict, total=False):
+    """What `@tool` may be told; all of it has a default."""
+
+    queue: Queue
+    tiers: tuple[Tier, ...]  # the stores that it needs; with REDIS it is not served while Redis is away
+    cache: Cache | None
+    changes: tuple[str, ...]  # topics; without any the tool is shown as one that only reads
+    follows: tuple[str, ...]
+    awaits: str
+    timeout_seconds: int
+    retries: int
+    result_ttl_seconds: int
+    executor: ExecutorName | None
+    aliases: Mapping[str, str] | None
+    also_named: tuple[str, ...]
+    destructive: bool
+    idempotent: bool
+    grace_seconds: float
+    is_shown: bool
