@@ -40,6 +40,18 @@ def sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
+def write_whole(path: Path) -> Iterator[Path]:
+    """A file to write, the owner's alone; at the end it is on the disk, and then gets its name."""
+    unfinished = path.with_name(f"{path.name}.tmp")
+    os.close(os.open(unfinished, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
+    yield unfinished
+    unfinished.chmod(0o600)
+    sync(unfinished)
+    unfinished.rename(path)
+    sync(path.parent)
+
+
+@contextlib.contextmanager
 def writer(directory: Path) -> Iterator[bool]:
     """Whether this process may write; the kernel takes the lock back from one that dies."""
     descriptor = os.open(directory / "writer.lock", os.O_CREAT | os.O_RDWR, 0o600)

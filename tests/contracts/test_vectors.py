@@ -13,6 +13,7 @@ import pytest
 from ltmc_jobs.errors import InvalidArguments, StoreUnavailable
 from ltmc_jobs.stores import open_graph, open_records, open_vectors
 from ltmc_jobs.stores.contracts import Hit, Records, Scope, Vectors
+from ltmc_jobs.stores.faiss_index.plan import Sizes
 from ltmc_jobs.stores.vectors_faiss import FaissVectors
 from tests.contracts.conftest import DIMENSION, Writer, start_python, unit
 
@@ -32,7 +33,9 @@ def directory(memory_file: Path) -> Path:
 def open_index(request: pytest.FixtureRequest, records: Records, directory: Path) -> Iterator[OpenVectors]:
     """Open the test's index, as often as wanted: each time as another process would."""
     opened: list[Vectors] = []
-    backends = {"faiss": lambda: FaissVectors(directory, records, "test-model", DIMENSION, fold_rows=FOLD_ROWS)}
+    backends = {
+        "faiss": lambda: FaissVectors(directory, records, "test-model", DIMENSION, sizes=Sizes(fold_rows=FOLD_ROWS))
+    }
 
     def open_another() -> Vectors:
         opened.append(backends[request.param]())
@@ -164,7 +167,10 @@ def test_folding_writes_one_file_when_it_is_worth_it(
     vectors.fold()
     second = records.snapshots()["default"]
     assert second.seq > first.seq
-    assert {path.name for path in (directory / "default").iterdir()} == {f"{second.seq}.faiss", "writer.lock"}
+    merged = f"flat-0-{second.seq}-{2 * FOLD_ROWS + 1}"  # the older segment is not much larger than what is new
+    assert {path.name for path in (directory / "default").iterdir()} == {
+        *(f"{second.seq}.json", f"{merged}.faiss", f"{merged}.npy", "writer.lock")
+    }
     assert {stat.S_IMODE(path.stat().st_mode) for path in (directory / "default").iterdir()} == {0o600}
     assert {stat.S_IMODE(path.stat().st_mode) for path in (directory, directory / "default")} == {0o700}
     assert vectors.count() == 2 * FOLD_ROWS + 1
@@ -187,19 +193,20 @@ def _cut(file: Path) -> None:
 
 def _scratched(file: Path) -> None:
     content = bytearray(file.read_bytes())
-    content[200] ^= 255
+    content[len(content) // 2] ^= 255
     file.write_bytes(content)
 
 
 @pytest.mark.parametrize("harm", [Path.unlink, _cut, _scratched])
+@pytest.mark.parametrize("harmed", ["*.json", "*.faiss", "*.npy"])
 @pytest.mark.parametrize("restarted", [True, False])
 def test_a_lost_file_is_rebuilt_from_the_rows(
     vectors: Vectors,
     open_index: OpenVectors,
     writer: Writer,
-    records: Records,
     directory: Path,
     harm: Callable[[Path], None],
+    harmed: str,
     restarted: bool,
 ) -> None:
     """M04: without its file, or with a damaged one, the answers are right, the check says so, a fold repairs it."""
@@ -209,7 +216,7 @@ def test_a_lost_file_is_rebuilt_from_the_rows(
     vectors.check()
     if restarted:
         vectors = open_index()
-    harm(directory / "default" / f"{records.snapshots()['default'].seq}.faiss")
+    harm(*(directory / "default").glob(harmed))
     assert vectors.search(unit(1), scope=EVERYTHING, k=5) == before
     with pytest.raises(StoreUnavailable, match="default"):
         vectors.check()
@@ -235,9 +242,10 @@ FOLDING = """if True:
     import numpy as np
     from ltmc_jobs.stores.contracts import Scope
     from ltmc_jobs.stores.records_sqlite import SqliteRecords
+    from ltmc_jobs.stores.faiss_index.plan import Sizes
     from ltmc_jobs.stores.vectors_faiss import FaissVectors
     records = SqliteRecords(Path(sys.argv[1]))
-    vectors = FaissVectors(Path(sys.argv[2]), records, "test-model", 16, fold_rows=1, fold_share=0)
+    vectors = FaissVectors(Path(sys.argv[2]), records, "test-model", 16, sizes=Sizes(fold_rows=1))
     print("ready", flush=True)
     for line in sys.stdin:
         vectors.fold()
@@ -269,7 +277,9 @@ def test_several_processes_fold_and_search(
         process.communicate(timeout=30)
         assert process.returncode == 0
     assert records.snapshots()["default"].rows == 45
-    assert len(list((directory / "default").glob("*.faiss*"))) == 1
+    assert len(list((directory / "default").glob("*.json*"))) == 1
+    rows = [int(path.stem.rpartition("-")[2]) for path in (directory / "default").glob("*.faiss*")]
+    assert sum(rows) == 45, "no file is left that nothing names"
 
 
 def test_stores_are_opened_as_the_settings_say(make_settings: Callable[..., object]) -> None:

@@ -12,6 +12,7 @@ from ltmc_jobs.errors import Misconfigured, ModelMismatch
 from ltmc_jobs.llm import minilm
 from ltmc_jobs.services import Tiers
 from ltmc_jobs.stores.contracts import Records, Scope, Vectors
+from ltmc_jobs.stores.faiss_index.plan import Sizes
 from ltmc_jobs.stores.vectors_faiss import FaissVectors
 from tests.contracts.conftest import DIMENSION, Writer, lines, unit
 
@@ -30,7 +31,7 @@ def directory(memory_file: Path) -> Path:
 @pytest.fixture
 def vectors(records: Records, directory: Path) -> Vectors:
     """The index over the test's records."""
-    return FaissVectors(directory, records, "test-model", DIMENSION, fold_rows=ROWS)
+    return FaissVectors(directory, records, "test-model", DIMENSION, sizes=Sizes(fold_rows=ROWS))
 
 
 def test_another_dimension_is_refused(writer: Writer, records: Records, vectors: Vectors, directory: Path) -> None:
@@ -43,7 +44,7 @@ def test_another_dimension_is_refused(writer: Writer, records: Records, vectors:
         lambda: other.fold("default"),
         other.count,
     ):
-        with pytest.raises(ModelMismatch, match=r"EMBEDDING_MODEL.*LTMC_HOME"):
+        with pytest.raises(ModelMismatch, match=r"EMBEDDING_MODEL.*ltmc reindex"):
             call()
     with pytest.raises(ModelMismatch):
         vectors.search(unit(1, 8), scope=EVERYTHING, k=1)
@@ -53,7 +54,7 @@ def test_another_dimension_is_refused(writer: Writer, records: Records, vectors:
 
 def test_another_model_of_the_same_width_is_refused(writer: Writer, records: Records, directory: Path) -> None:
     """M04: numbers of two models mean different things however many there are; an empty index is no exception."""
-    other = FaissVectors(directory, records, "other-model", DIMENSION, fold_rows=1)
+    other = FaissVectors(directory, records, "other-model", DIMENSION, sizes=Sizes(fold_rows=1))
     assert other.search(unit(1), scope=EVERYTHING, k=1) == []
     writer.store("a.md", TEXT)
     for call in (
@@ -61,7 +62,7 @@ def test_another_model_of_the_same_width_is_refused(writer: Writer, records: Rec
         lambda: other.fold("default"),
         other.count,
     ):
-        with pytest.raises(ModelMismatch, match=r"test-model.*other-model.*EMBEDDING_MODEL.*LTMC_HOME"):
+        with pytest.raises(ModelMismatch, match=r"test-model.*other-model.*EMBEDDING_MODEL.*ltmc reindex"):
             call()
     assert records.snapshots() == {}
 
