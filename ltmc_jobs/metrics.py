@@ -111,6 +111,15 @@ class Metrics:
         for name, (text, labels) in HISTOGRAMS.items():
             yield self._histogram(name, text, labels)
 
+    def tool_calls(self) -> dict[str, int]:
+        """How often each job kind ran, and each tool was answered from the cache, by name."""
+        calls: dict[str, int] = defaultdict(int)
+        for (_queue, name, bucket), value in self._read("ltmc_job_run_seconds").items():
+            calls[name] += int(value) if bucket != "sum" else 0
+        for (name, outcome), value in self._read("ltmc_cache_lookups_total").items():
+            calls[name] += int(value) if outcome == "hit" else 0
+        return dict(calls)
+
     def _histogram(self, name: str, text: str, labels: tuple[str, ...]) -> HistogramMetricFamily:
         series: dict[tuple[Any, ...], dict[str, float]] = defaultdict(dict)
         for field, value in self._read(name).items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,14 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from ltmc_jobs import stores
+from ltmc_jobs.errors import Disabled, QueueUnavailable
+from ltmc_jobs.inquiry import InputRequired
 from ltmc_jobs.llm import minilm
 from ltmc_jobs.llm.embedding import Embedder, open_embedder
+from ltmc_jobs.memory import context
 from ltmc_jobs.memory.memory import Memory
+from ltmc_jobs.queues.answers import read_answers
 from ltmc_jobs.queues.contract import JobContext, JobSpec
 from ltmc_jobs.queues.envelope import Call
+from ltmc_jobs.queues.reach import reaching
+from ltmc_jobs.results.context import BuiltContext
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
-from ltmc_jobs.stores.contracts import Catalogue, Graph, Records, Vectors
+from ltmc_jobs.stores.contracts import Catalogue, Chats, Graph, Links, Records, Todos, Vectors
 
 
 class Tiers:
@@ -40,6 +48,18 @@ class Tiers:
         return stores.open_catalogue(self._settings)
 
     @cached_property
+    def chats(self) -> Chats:
+        return stores.open_chats(self._settings)
+
+    @cached_property
+    def todos(self) -> Todos:
+        return stores.open_todos(self._settings)
+
+    @cached_property
+    def links(self) -> Links:
+        return stores.open_links(self._settings)
+
+    @cached_property
     def vectors(self) -> Vectors:
         bundled = self.model == minilm.MODEL
         dimension = minilm.DIMENSION if bundled else self.embedder.dimension  # an index alone loads no model
@@ -54,7 +74,7 @@ class Tiers:
         return open_embedder(self._settings)
 
     def close(self) -> None:
-        for part in ("graph", "vectors", "catalogue", "records"):
+        for part in ("graph", "vectors", "links", "todos", "chats", "catalogue", "records"):
             if part in self.__dict__:
                 self.__dict__.pop(part).close()
 
@@ -90,6 +110,16 @@ class Services:
         """The four tiers as one memory, of the call's project."""
         return Memory(self.tiers, self.current, self.following)
 
+    def build_context(self, documents: Sequence[dict[str, Any]], max_tokens: int) -> BuiltContext:
+        """Documents as one text of at most `max_tokens`, those with the highest scores first."""
+        return context.build(documents, max_tokens)
+
+    def tool_calls(self) -> dict[str, int] | None:
+        """How often each tool was called in this installation, by name; None while Redis is away."""
+        with suppress(QueueUnavailable), reaching():
+            return self.shared.metrics.tool_calls()
+        return None
+
     def query_vector(self, text: str) -> npt.NDArray[np.float32]:
         """The unit vector of a query, from the cache where it was asked before, else from the model."""
         cache, project, model = self.shared.embeddings, self.current.project, self.tiers.model
@@ -99,6 +129,20 @@ class Services:
         vector: npt.NDArray[np.float32] = self.tiers.embedder.encode([text])[0]
         cache.keep(project, model, text, vector.tobytes())
         return vector
+
+    def ask(self, questions: Mapping[str, Mapping[str, Any]], *, first: bool = False) -> dict[str, Any]:
+        """The answers to all of these, as given; where one lacks, the job ends here, and runs again when all have come.
+
+        `questions` are `{method, params}` by a key (`ltmc_jobs.inquiry.form` builds one). A job asks all that it may
+        need before it changes anything, for each leg runs from its beginning. `first` as in InputRequired.
+        """
+        if self.shared.settings.redis_enabled is False:
+            raise Disabled("a job can ask its caller only through Redis, which is switched off (REDIS_ENABLED=false)")
+        given = read_answers(self.shared.redis, self.current.id, list(questions), self.shared.keys)
+        missing = {key: question for key, question in questions.items() if key not in given}
+        if missing:
+            raise InputRequired(missing, first=first)
+        return given
 
     def result_of(self, job_id: str) -> Any:
         """The result of a job that has ended; raises its error."""

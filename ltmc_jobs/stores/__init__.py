@@ -7,13 +7,16 @@ from typing import Any
 
 from ltmc_jobs.errors import Misconfigured
 from ltmc_jobs.settings import Settings
-from ltmc_jobs.stores.contracts import Catalogue, Graph, Records, Vectors
+from ltmc_jobs.stores.contracts import Catalogue, Chats, Graph, Links, Records, Todos, Vectors
 
 # role → scheme of its URL → its module, whose `from_settings` opens it. Imported when opened: a process that needs
 # no Neo4j loads no driver.
 BACKENDS: dict[str, dict[str, str]] = {
     "records": {"sqlite": "ltmc_jobs.stores.records_sqlite"},
     "catalogue": {"sqlite": "ltmc_jobs.stores.catalogue_sqlite"},
+    "chats": {"sqlite": "ltmc_jobs.stores.chats_sqlite"},
+    "todos": {"sqlite": "ltmc_jobs.stores.todos_sqlite"},
+    "links": {"sqlite": "ltmc_jobs.stores.links_sqlite"},
     "vectors": {"faiss": "ltmc_jobs.stores.vectors_faiss"},
     "graph": {
         "sqlite": "ltmc_jobs.stores.graph_sqlite",
@@ -35,6 +38,24 @@ def open_catalogue(settings: Settings) -> Catalogue:
     return catalogue
 
 
+def open_chats(settings: Settings) -> Chats:
+    """Open the chats, where the records are."""
+    chats: Chats = _backend("chats", settings.records_url).from_settings(settings)
+    return chats
+
+
+def open_todos(settings: Settings) -> Todos:
+    """Open the todos, where the records are."""
+    todos: Todos = _backend("todos", settings.records_url).from_settings(settings)
+    return todos
+
+
+def open_links(settings: Settings) -> Links:
+    """Open the links from messages to chunks, where the records are."""
+    links: Links = _backend("links", settings.records_url).from_settings(settings)
+    return links
+
+
 def open_vectors(settings: Settings, records: Records, model: str, dimension: int) -> Vectors:
     """Open the index over the records' vectors, for a model of this name that makes so many numbers."""
     vectors: Vectors = _backend("vectors", settings.vectors_url).from_settings(settings, records, model, dimension)
@@ -51,5 +72,6 @@ def _backend(role: str, url: str) -> Any:
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme not in BACKENDS[role]:
         known = ", ".join(BACKENDS[role])
-        raise Misconfigured(f"{role.upper()}_URL: there is no backend for {scheme!r}; there are {known}")
+        setting = f"{role.upper()}_URL" if role in ("vectors", "graph") else "RECORDS_URL"
+        raise Misconfigured(f"{setting}: there is no backend for {scheme!r}; there are {known}")
     return import_module(BACKENDS[role][scheme])

@@ -1,24 +1,42 @@
 """What a store is: one file a role, each a Protocol that every backend of its role fulfils."""
 
 from ltmc_jobs.stores.contracts.catalogue import Catalogue
-from ltmc_jobs.stores.contracts.graph import Edge, Graph, Node, check_graph_name
-from ltmc_jobs.stores.contracts.records import Chunk, ChunkText, Records, Version
+from ltmc_jobs.stores.contracts.chats import Chats, FoundMessage, ToolMessages
+from ltmc_jobs.stores.contracts.graph import Direction, Edge, End, Graph, Merged, Node, check_graph_name
+from ltmc_jobs.stores.contracts.links import Links
+from ltmc_jobs.stores.contracts.page import Page, filled
+from ltmc_jobs.stores.contracts.records import Chunk, ChunkText, Document, Records, Surroundings, Version, WordsFound
 from ltmc_jobs.stores.contracts.scope import Scope
+from ltmc_jobs.stores.contracts.todos import FoundTodo, Todos
 from ltmc_jobs.stores.contracts.vectors import Hit, Snapshot, VectorRow, Vectors
 
 __all__ = [
     "Catalogue",
+    "Chats",
     "Chunk",
     "ChunkText",
+    "Document",
+    "Direction",
     "Edge",
+    "End",
+    "FoundMessage",
+    "FoundTodo",
     "Graph",
     "Hit",
+    "Links",
+    "Merged",
     "Node",
+    "Page",
     "Records",
     "Scope",
     "Snapshot",
+    "Surroundings",
+    "Todos",
+    "ToolMessages",
     "VectorRow",
     "Vectors",
     "Version",
+    "WordsFound",
     "check_graph_name",
+    "filled",
 ]
