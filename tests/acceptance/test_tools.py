@@ -60,7 +60,9 @@ def test_t03_each_tool_is_listed_with_the_schema_that_is_enforced(web: httpx.Cli
 def test_t03_the_listed_schema_and_the_server_agree_over_every_call(web: httpx.Client) -> None:
     """T03: for each argument of each tool and many values, what the schema refuses is refused, and nothing else."""
     values: list[Any] = [None, True, 0, -1, 3, 501, 2.5, "", "x", "x" * 65, "meaning", "finished", [], {}, ["x"]]
-    full = {"file_name": "t03", "content": "x", "query": "x", "job_id": NO_SUCH_JOB}
+    full: dict[str, Any] = {"file_name": "t03", "content": "x", "query": "x", "job_id": NO_SUCH_JOB}
+    full |= {"conversation_id": "t03", "source_tool": "t03", "title": "x", "documents": [{"content": "x"}]}
+    full |= {"todo_id": 1, "message_id": 1, "chunk_id": 1, "chunk_ids": [1]}
     for tool in say(web, request("tools/list"))["result"]["tools"]:
         schema = tool["inputSchema"]
         base = {name: full[name] for name in schema.get("required", [])}
