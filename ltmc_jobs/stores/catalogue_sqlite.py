@@ -20,8 +20,8 @@ DOCUMENT = f"""
     FROM resources r WHERE r.project = :project
 """
 OF_CONVERSATION = """
-    (:conversation_id IS NULL OR EXISTS (
-        SELECT 1 FROM resource_versions v WHERE v.resource_id = r.id AND v.conversation_id = :conversation_id))
+    (:conversation_id IS NULL OR r.id IN (
+        SELECT resource_id FROM resource_versions WHERE project = :project AND conversation_id = :conversation_id))
 """
 DOCUMENTS = f"""
     SELECT r.id, r.file_name, r.resource_type, {NEWEST}, length(r.content), r.updated_at
@@ -56,8 +56,8 @@ CONVERSATION_IDS = NAMES.format(
     named="""
     SELECT conversation_id AS name, max(timestamp) AS used_at FROM chat_history WHERE project = :project GROUP BY 1
     UNION ALL
-    SELECT v.conversation_id, max(v.created_at) FROM resource_versions v JOIN resources r ON r.id = v.resource_id
-    WHERE r.project = :project AND v.conversation_id IS NOT NULL GROUP BY 1
+    SELECT conversation_id, max(created_at) FROM resource_versions
+    WHERE project = :project AND conversation_id IS NOT NULL GROUP BY 1
 """
 )
 AGENT_NAMES = NAMES.format(
