@@ -1,57 +1,25 @@
-"""The graph in Neo4j, through its official driver, or in any server that speaks Bolt and Cypher.
-
-Labels and relations cannot be parameters in Cypher: they stand in the statements, checked. Everything else is one.
-"""
+"""The graph in Neo4j, through its official driver, or in any server that speaks Bolt and Cypher."""
 
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from neo4j import GraphDatabase, ManagedTransaction, NotificationMinimumSeverity
+import neo4j
+from neo4j import GraphDatabase, ManagedTransaction, NotificationMinimumSeverity, RoutingControl
 from neo4j.exceptions import ConstraintError, DriverError, Neo4jError
 
 from ltmc_jobs.errors import InvalidArguments, Misconfigured, StoreUnavailable
 from ltmc_jobs.settings import Settings
-from ltmc_jobs.stores.contracts import Edge, Node, check_graph_name
+from ltmc_jobs.stores import graph_cypher as cypher
+from ltmc_jobs.stores.contracts import Direction, Edge, End, Merged, Node, check_graph_name
 
-LABELS = ("Document", "Chunk", "Message")
+LABELS = ("Document", "Chunk", "Message", "Entity")
 BATCH_ROWS = 1000
 CONNECT_SECONDS = 5.0
 RETRY_SECONDS = 10.0
-
-_CONSTRAINT = """
-    CREATE CONSTRAINT ltmc_{label} IF NOT EXISTS FOR (n:{label}) REQUIRE (n.project, n.key) IS UNIQUE
-"""
-_MERGE_NODES = """
-    UNWIND $rows AS row MERGE (n:{label} {{project: row.project, key: row.key}}) SET n += row.properties
-"""
-_MERGE_EDGES = """
-    UNWIND $rows AS row
-    MERGE (s:{source} {{project: row.project, key: row.source}})
-    MERGE (t:{target} {{project: row.project, key: row.target}})
-    MERGE (s)-[e:{relation}]->(t) SET e += row.properties
-"""
-_REMOVE = "MATCH (n:{label} {{project: $project}}) WHERE n.key IN $keys DETACH DELETE n"
-_NODES = """
-    MATCH (n:{label} {{project: $project}}) WHERE n.key IN $keys
-    RETURN n.key AS key, properties(n) AS properties ORDER BY key
-"""
-_NEIGHBOURS = """
-    MATCH (n:{label} {{project: $project}})-[e]-()
-    WHERE n.key IN $keys AND ($relations IS NULL OR type(e) IN $relations) AND NOT type(e) IN $without
-    WITH DISTINCT e, startNode(e) AS s, endNode(e) AS t
-    RETURN labels(s)[0] AS source_label, s.key AS source, type(e) AS relation, labels(t)[0] AS target_label,
-           t.key AS target, properties(e) AS properties
-    ORDER BY source_label, source, relation, target_label, target LIMIT $limit
-"""
-_COUNT = """
-    MATCH (n) WHERE n.project IS NOT NULL AND n.key IS NOT NULL
-    WITH count(n) AS nodes OPTIONAL MATCH (s)-[e]->() WHERE s.project IS NOT NULL AND s.key IS NOT NULL
-    RETURN nodes, count(e) AS edges
-"""
 
 T = TypeVar("T")
 
@@ -80,32 +48,39 @@ class Neo4jGraph:
                 self._driver.close()
                 raise
 
-    def merge(self, nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
+    def merge(self, nodes: Sequence[Node], edges: Sequence[Edge]) -> Merged:
         """Create or update nodes and edges in one transaction."""
-        batches = [*_node_batches(nodes), *_edge_batches(edges)]
+        batches = [*cypher.node_batches(nodes, edges), *cypher.edge_batches(cypher.MERGE_EDGES, edges)]
         with _reported():
             # Uniqueness cannot be declared in the transaction that writes data.
             self._constrain(
-                {node.label for node in nodes} | {label for edge in edges for label in (edge.source[0], edge.target[0])}
+                {node.label for node in nodes} | {end[0] for edge in edges for end in (edge.source, edge.target)}
             )
             for attempt in (1, 2):
                 try:
-                    self._write(lambda transaction: _run_all(transaction, batches))
-                    return
+                    made = self._write(lambda transaction: _run_all(transaction, batches))
+                    return Merged(made["nodes_created"], made["relationships_created"])
                 except ConstraintError:
                     # Some servers let two clients that merge the same new key collide, where Neo4j makes one wait.
                     if attempt == 2:
                         raise
+        raise AssertionError
+
+    def unlink(self, edges: Sequence[Edge]) -> int:
+        """Remove these edges in one transaction; how many were there."""
+        batches = list(cypher.edge_batches(cypher.UNLINK, edges))
+        with _reported():
+            return self._write(lambda transaction: _run_all(transaction, batches))["relationships_deleted"]
 
     def remove(self, project: str, label: str, keys: Sequence[str]) -> None:
         """Remove nodes with their edges."""
-        statement = _named(_REMOVE, label=label)
+        statement = cypher.named(cypher.REMOVE, label=label)
         with _reported():
             self._write(lambda transaction: transaction.run(statement, project=project, keys=list(keys)).consume())
 
     def nodes(self, project: str, label: str, keys: Sequence[str]) -> list[Node]:
         """The nodes that exist under these keys, by key."""
-        rows = self._read(_named(_NODES, label=label), project=project, keys=list(keys))
+        rows = self._read(cypher.named(cypher.NODES, label=label), project=project, keys=list(keys))
         return [Node(project, label, row["key"], _without_identity(row["properties"])) for row in rows]
 
     def neighbours(
@@ -122,7 +97,7 @@ class Neo4jGraph:
         for relation in (*(relations or ()), *without):
             check_graph_name(relation)
         rows = self._read(
-            _named(_NEIGHBOURS, label=label),
+            cypher.named(cypher.NEIGHBOURS, label=label),
             project=project,
             keys=list(keys),
             relations=None if relations is None else list(relations),
@@ -140,9 +115,39 @@ class Neo4jGraph:
             for row in rows
         ]
 
+    def around(
+        self,
+        project: str,
+        ends: Sequence[End],
+        *,
+        relations: Sequence[str] | None = None,
+        without: Sequence[str] = (),
+        direction: Direction = "both",
+        fan_out: int = 100,
+    ) -> dict[End, list[Edge]]:
+        """The edges at each of these nodes, at most `fan_out` of each, by relation and far end; one query a label."""
+        for name in (*(relations or ()), *without):
+            check_graph_name(name)
+        if relations is not None and not relations:
+            return {}
+        types = "".join(f"{mark}`{name}`" for mark, name in zip(":" + "|" * 999, relations or (), strict=False))
+        found: dict[End, list[Edge]] = {}
+        for label in dict.fromkeys(label for label, _ in ends):
+            rows = self._read(
+                cypher.named(cypher.AROUND, label=label, pattern=cypher.PATTERNS[direction].format(types=types)),
+                project=project,
+                keys=list({key for of, key in ends if of == label}),
+                without=list(without),
+                fan_out=max(fan_out, 0),
+            )
+            for row in rows:
+                if at := [_edge_at(project, (label, row["near"]), edge) for edge in row["edges"]]:
+                    found[label, row["near"]] = at
+        return found
+
     def count(self) -> dict[str, int]:
         """Number of nodes and edges that are ours; the database may hold others."""
-        (found,) = self._read(_COUNT)
+        (found,) = self._read(cypher.COUNT)
         return {"nodes": found["nodes"], "edges": found["edges"]}
 
     def check(self) -> None:
@@ -155,19 +160,27 @@ class Neo4jGraph:
 
     def _constrain(self, labels: Sequence[str] | set[str]) -> None:
         for label in sorted(set(labels) - self._constrained):
-            statement = _named(_CONSTRAINT, label=label)
+            statement = cypher.named(cypher.CONSTRAINT, label=label)
             # A managed transaction: two that declare the same new label, or one that writes it, can deadlock, and
             # the driver then tries the victim again.
             self._write(lambda transaction, statement=statement: transaction.run(statement).consume())  # type: ignore[misc]
             self._constrained.add(label)
 
     def _write(self, work: Callable[[ManagedTransaction], T]) -> T:
-        with self._driver.session(database=self._database) as session:
+        # With the bookmarks of the reads: in a cluster, what was written here is seen here.
+        bookmarks = self._driver.execute_query_bookmark_manager
+        with self._driver.session(database=self._database, bookmark_manager=bookmarks) as session:
             return session.execute_write(work)
 
     def _read(self, statement: str, **values: Any) -> list[dict[str, Any]]:
-        with _reported(), self._driver.session(database=self._database) as session:
-            return session.execute_read(lambda transaction: transaction.run(statement, values).data())
+        with _reported():
+            return self._driver.execute_query(
+                statement,
+                values,
+                routing_=RoutingControl.READ,
+                database_=self._database,
+                result_transformer_=neo4j.Result.data,
+            )
 
 
 def from_settings(settings: Settings) -> Neo4jGraph:
@@ -180,34 +193,20 @@ def from_settings(settings: Settings) -> Neo4jGraph:
     )
 
 
-def _named(statement: str, **names: str) -> str:
-    """A statement with its labels and relations in place."""
-    for name in names.values():
-        check_graph_name(name)
-    return statement.format(**names)
-
-
-def _node_batches(nodes: Sequence[Node]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for node in nodes:
-        rows[node.label].append({"project": node.project, "key": node.key, "properties": node.properties})
-    for label, batch in rows.items():
-        yield _named(_MERGE_NODES, label=label), batch
-
-
-def _edge_batches(edges: Sequence[Edge]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    rows: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
-    for edge in edges:
-        row = {"project": edge.project, "source": edge.source[1], "target": edge.target[1]}
-        rows[edge.source[0], edge.relation, edge.target[0]].append(row | {"properties": edge.properties})
-    for (source, relation, target), batch in rows.items():
-        yield _named(_MERGE_EDGES, source=source, relation=relation, target=target), batch
-
-
-def _run_all(transaction: ManagedTransaction, batches: Sequence[tuple[str, list[dict[str, Any]]]]) -> None:
+def _run_all(transaction: ManagedTransaction, batches: Sequence[cypher.Batch]) -> Counter[str]:
+    done: Counter[str] = Counter()
     for statement, rows in batches:
         for first in range(0, len(rows), BATCH_ROWS):
-            transaction.run(statement, rows=rows[first : first + BATCH_ROWS]).consume()
+            counters = transaction.run(statement, rows=rows[first : first + BATCH_ROWS]).consume().counters
+            for name in ("nodes_created", "relationships_created", "relationships_deleted"):
+                done[name] += getattr(counters, name)
+    return done
+
+
+def _edge_at(project: str, near: End, row: dict[str, Any]) -> Edge:
+    far = (row["label"], row["key"])
+    source, target = (near, far) if row["is_out"] else (far, near)
+    return Edge(project, source, row["relation"], target, row["properties"])
 
 
 def _without_identity(properties: dict[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,15 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ltmc_jobs.errors import InvalidArguments
 
-GRAPH_NAME = re.compile(r"[A-Z][A-Za-z_]*")
+# Letters of any alphabet, digits and underscores: what Cypher takes between backticks and cannot misread.
+GRAPH_NAME = re.compile(r"[^\W\d_]\w*")
+
+End = tuple[str, str]  # (label, key) of a node
+Direction = Literal["in", "out", "both"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +22,7 @@ class Node:
     """A graph node. `key` is unique in its project and label. A property that is None is removed by a merge."""
 
     project: str
-    label: str  # Document | Chunk | Message
+    label: str  # Document | Chunk | Message | Entity
     key: str
     properties: dict[str, Any] = field(default_factory=dict)
 
@@ -32,9 +36,9 @@ class Edge:
     """A directed, typed edge between two nodes of one project."""
 
     project: str
-    source: tuple[str, str]  # (label, key)
+    source: End
     relation: str  # HAS_CHUNK, RELATED_TO, REFERENCES, …
-    target: tuple[str, str]
+    target: End
     properties: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -42,11 +46,30 @@ class Edge:
             check_graph_name(name)
         _check_properties(self.properties)
 
+    @property
+    def identity(self) -> tuple[End, str, End]:
+        """What there is one of in a project."""
+        return self.source, self.relation, self.target
+
+    def far(self, near: End) -> End:
+        """The end that is not this one; this one again, of an edge from a node to itself."""
+        return self.target if self.source == near else self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """How many nodes and edges a merge made, which were not there before it."""
+
+    nodes: int
+    edges: int
+
 
 def check_graph_name(name: str) -> None:
-    """Refuse a label or relation that could not stand in a Cypher statement as it is."""
-    if not GRAPH_NAME.fullmatch(name):
-        raise InvalidArguments(f"{name!r} is no graph label or relation: a capital, then letters and underscores")
+    """Refuse a label or relation that could not stand in a Cypher statement, or that differs from another by case."""
+    if not GRAPH_NAME.fullmatch(name) or name[0].islower():
+        raise InvalidArguments(
+            f"{name!r} is no graph label or relation: no small letter first, then letters, digits and underscores"
+        )
 
 
 def _check_properties(properties: Mapping[str, Any]) -> None:
@@ -70,8 +93,11 @@ def _check_properties(properties: Mapping[str, Any]) -> None:
 class Graph(Protocol):
     """Nodes and typed edges."""
 
-    def merge(self, nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
+    def merge(self, nodes: Sequence[Node], edges: Sequence[Edge]) -> Merged:
         """Create or update nodes and edges, batched, all or nothing, idempotent; ends of edges are made if missing."""
+
+    def unlink(self, edges: Sequence[Edge]) -> int:
+        """Remove these edges, batched, all or nothing, whatever their properties; how many were there."""
 
     def remove(self, project: str, label: str, keys: Sequence[str]) -> None:
         """Remove nodes with their edges."""
@@ -92,6 +118,21 @@ class Graph(Protocol):
         """Edges at depth one around the given nodes, both directions, ordered by source, relation and target.
 
         Of these relations alone, if given, and never of those in `without`.
+        """
+
+    def around(
+        self,
+        project: str,
+        ends: Sequence[End],
+        *,
+        relations: Sequence[str] | None = None,
+        without: Sequence[str] = (),
+        direction: Direction = "both",
+        fan_out: int = 100,
+    ) -> dict[End, list[Edge]]:
+        """The edges at each of these nodes, at most `fan_out` of each, those of a node to itself once.
+
+        Ordered by relation and far end, an edge out before the same one in. Nodes without edges are left out.
         """
 
     def count(self) -> dict[str, int]:
