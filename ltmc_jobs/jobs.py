@@ -10,15 +10,22 @@ from ltmc_jobs.registry import JobKind, Queue
 EMBED_TEXTS = JobKind(
     name="embed_texts", path="workers.jobs.embedding.embed_texts", queue=Queue.EMBEDDING, timeout_seconds=600, batch=8
 )
-INDEX_VERSION = JobKind(
-    name="index_version",
-    path="workers.jobs.indexing.index_version",
+INDEX_VERSIONS = JobKind(
+    name="index_versions",
+    path="workers.jobs.indexing.index_versions",
     queue=Queue.VECTORS,
     timeout_seconds=600,
     changes=("memory",),
 )
-LINK_VERSION = JobKind(
-    name="link_version", path="workers.jobs.graph.link_version", queue=Queue.GRAPH, timeout_seconds=600
+BUILD_INDEX = JobKind(
+    name="build_index",
+    path="workers.jobs.indexing.build_index",
+    queue=Queue.MAINTENANCE,
+    timeout_seconds=3600,
+    executor="process",  # minutes, and the memory of a whole index: nobody is to wait for it
+)
+LINK_VERSIONS = JobKind(
+    name="link_versions", path="workers.jobs.graph.link_versions", queue=Queue.GRAPH, timeout_seconds=600
 )
 RESUME_UNFINISHED = JobKind(
     name="resume_unfinished", path="workers.jobs.cleanup.resume_unfinished", queue=Queue.MAINTENANCE, retries=0

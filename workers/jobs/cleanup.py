@@ -14,6 +14,7 @@ from ltmc_jobs.memory.ingestion import following
 from ltmc_jobs.queues.contract import Principal
 from ltmc_jobs.services import Services
 from ltmc_jobs.stores.contracts import Version
+from workers.jobs.indexing import send_builds
 
 UNFINISHED_SECONDS = 120.0
 SPACING_SECONDS = 3600.0
@@ -30,14 +31,14 @@ def resume_unfinished(services: Services) -> dict[str, Any]:
         services.tiers.vectors.fold()
     except LtmcError as error:  # searches go on without it; the next sweep tries again
         log.error("the index cannot be mended", error=str(error))
-    return {"resumed": resumed}
+    return {"resumed": resumed, "builds": send_builds(services)}
 
 
 def resume(services: Services, version: Version) -> bool:
     """Enqueue what remains for a version, unless it is on its way or was sent not long ago; whether it was."""
     chunks = services.tiers.records.version_chunks(version.resource_id, version.version)
     remaining = following(
-        version, chunks, model=services.tiers.model, principal=Principal("maintenance"), trace_id=version.job_id
+        [(version, chunks)], model=services.tiers.model, principal=Principal("maintenance"), trace_id=version.job_id
     )
     specs = [spec for named in remaining.values() for spec in named]
     if services.shared.queue.on_their_way(specs) or not _is_due(services, version):

@@ -4,31 +4,76 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import structlog
 
 from ltmc_jobs.errors import LtmcError, NotFound
+from ltmc_jobs.jobs import BUILD_INDEX
+from ltmc_jobs.queues.contract import JobSpec, Principal, following_job_id
 from ltmc_jobs.services import Services
+from ltmc_jobs.stores.contracts import Version
 from workers.jobs.embedding import decoded
 
 log = structlog.get_logger("ltmc.jobs")
 
 
-def index_version(services: Services, resource_id: int, version: int, embeddings: list[str]) -> dict[str, Any]:
-    """Write a version's vectors and make it the visible one; again, or behind a newer one, nothing changes."""
+def index_versions(services: Services, versions: list[list[int]], embeddings: list[str]) -> dict[str, Any]:
+    """Write the vectors of `[resource_id, version, chunks]`, in their order, and make each the visible one.
+
+    Again, or behind a newer one, nothing changes; `state` is that of the last.
+    """
     records = services.tiers.records
-    found = records.version(resource_id, version)
+    found = [_found(services, resource_id, version) for resource_id, version, _ in versions]
+    vectors: list[npt.NDArray[np.float32]] = []
+    # Of versions that are done the chunks may be gone, and so may the vectors that were made for them.
+    if any(version.state == "recorded" for version in found):
+        vectors = [vector for job_id in embeddings for vector in decoded(services.result_of(job_id))]
+    begin, published = 0, 0
+    for version, (_, _, chunks) in zip(found, versions, strict=True):
+        end = begin + chunks
+        if version.state == "recorded":
+            rows = list(zip(version.chunk_ids, vectors[begin:end], strict=True))
+            records.add_vectors(rows, model=services.tiers.model)
+            published += records.publish(version.resource_id, version.version)
+        begin = end
+    services.shared.queue.forget(embeddings)  # a run that is repeated before this line needs them again
+    for project in {version.project for version in found if version.state == "recorded"}:
+        _fold(services, project)
+    return {"versions": versions, "vectors": len(vectors), "published": published, "state": found[-1].state}
+
+
+def _found(services: Services, resource_id: int, version: int) -> Version:
+    found = services.tiers.records.version(resource_id, version)
     if found is None:
         raise NotFound(f"there is no version {version} of resource {resource_id}")
-    done = {"resource_id": resource_id, "version": version}
-    if found.state != "recorded":  # its chunks may be gone, and so may the vectors that were made for it
-        services.shared.queue.forget(embeddings)
-        return done | {"vectors": 0, "published": found.state != "superseded", "state": found.state}
-    vectors = [vector for job_id in embeddings for vector in decoded(services.result_of(job_id))]
-    records.add_vectors(list(zip(found.chunk_ids, vectors, strict=True)), model=services.tiers.model)
-    published = records.publish(resource_id, version)
-    services.shared.queue.forget(embeddings)  # a run that is repeated before this line needs them again
-    _fold(services, found.project)
-    return done | {"vectors": len(vectors), "published": published}
+    return found
+
+
+def build_index(services: Services) -> dict[str, Any]:
+    """Grow the graph of the project's index and drop what is dead: what a fold leaves undone."""
+    project = services.current.project
+    services.tiers.vectors.build(project)
+    return {"project": project, "vectors": services.tiers.vectors.count()}
+
+
+def send_builds(services: Services) -> int:
+    """Enqueue `build_index` for the projects whose index has grown out of what a fold does; how many."""
+    records, vectors = services.tiers.records, services.tiers.vectors
+    specs = []
+    for project, noted in records.snapshots().items():
+        try:
+            is_due = vectors.is_build_due(project)
+        except LtmcError as error:
+            log.error("the index cannot be looked at", project=project, error=str(error))
+            continue
+        if is_due:  # the same job for as long as the index is the same
+            job_id = following_job_id(f"{project}:{noted.seq}:{noted.crc32}", "build_index")
+            who = Principal("maintenance")
+            specs.append(JobSpec(kind=BUILD_INDEX, args={}, project=project, id=job_id, principal=who))
+    if specs:
+        services.shared.queue.ensure(specs)
+    return len(specs)
 
 
 def _fold(services: Services, project: str) -> None:

@@ -52,6 +52,9 @@ class Vectors(Protocol):
         The scope is applied before candidates are taken: what lies outside of it changes nothing.
         """
 
+    def search_many(self, vectors: npt.NDArray[np.float32], *, scope: Scope, k: int) -> list[list[Hit]]:
+        """`search` for each row of `vectors`, at a fraction of the cost of one."""
+
     def scores(self, vector: npt.NDArray[np.float32], chunk_ids: Sequence[int], *, project: str) -> dict[int, float]:
         """The cosines of these chunks of a project, as far as they have vectors."""
 
@@ -60,6 +63,12 @@ class Vectors(Protocol):
 
         For one project an error is raised; for all of them it is logged, and the next one is folded.
         """
+
+    def is_build_due(self, project: str) -> bool:
+        """Whether `build` has something to do."""
+
+    def build(self, project: str) -> None:
+        """Do what a fold leaves undone because it takes long; searches go on, and find the same, meanwhile."""
 
     def count(self) -> int:
         """Vectors that a search looks at."""
