@@ -25,7 +25,7 @@ from ltmc_jobs.queues.reach import reaching
 from ltmc_jobs.results.context import BuiltContext
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
-from ltmc_jobs.stores.contracts import Catalogue, Chats, Graph, Links, Records, Todos, Vectors
+from ltmc_jobs.stores.contracts import Catalogue, Chats, Corpus, Graph, Links, Records, Todos, Vectors
 
 
 class Tiers:
@@ -46,6 +46,10 @@ class Tiers:
     @cached_property
     def catalogue(self) -> Catalogue:
         return stores.open_catalogue(self._settings)
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        return stores.open_corpus(self._settings)
 
     @cached_property
     def chats(self) -> Chats:
@@ -74,7 +78,7 @@ class Tiers:
         return open_embedder(self._settings)
 
     def close(self) -> None:
-        for part in ("graph", "vectors", "links", "todos", "chats", "catalogue", "records"):
+        for part in ("graph", "vectors", "links", "todos", "chats", "corpus", "catalogue", "records"):
             if part in self.__dict__:
                 self.__dict__.pop(part).close()
 

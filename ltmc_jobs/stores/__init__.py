@@ -7,13 +7,14 @@ from typing import Any
 
 from ltmc_jobs.errors import Misconfigured
 from ltmc_jobs.settings import Settings
-from ltmc_jobs.stores.contracts import Catalogue, Chats, Graph, Links, Records, Todos, Vectors
+from ltmc_jobs.stores.contracts import Catalogue, Chats, Corpus, Graph, Links, Records, Todos, Vectors
 
 # role → scheme of its URL → its module, whose `from_settings` opens it. Imported when opened: a process that needs
 # no Neo4j loads no driver.
 BACKENDS: dict[str, dict[str, str]] = {
     "records": {"sqlite": "ltmc_jobs.stores.records_sqlite"},
     "catalogue": {"sqlite": "ltmc_jobs.stores.catalogue_sqlite"},
+    "corpus": {"sqlite": "ltmc_jobs.stores.corpus_sqlite"},
     "chats": {"sqlite": "ltmc_jobs.stores.chats_sqlite"},
     "todos": {"sqlite": "ltmc_jobs.stores.todos_sqlite"},
     "links": {"sqlite": "ltmc_jobs.stores.links_sqlite"},
@@ -36,6 +37,12 @@ def open_catalogue(settings: Settings) -> Catalogue:
     """Open what lists and names the records, where they are."""
     catalogue: Catalogue = _backend("catalogue", settings.records_url).from_settings(settings)
     return catalogue
+
+
+def open_corpus(settings: Settings) -> Corpus:
+    """Open the documents as links see them, where the records are."""
+    corpus: Corpus = _backend("corpus", settings.records_url).from_settings(settings)
+    return corpus
 
 
 def open_chats(settings: Settings) -> Chats:

@@ -2,6 +2,7 @@
 
 from ltmc_jobs.stores.contracts.catalogue import Catalogue
 from ltmc_jobs.stores.contracts.chats import Chats, FoundMessage, ToolMessages
+from ltmc_jobs.stores.contracts.corpus import Corpus, StoredDocument
 from ltmc_jobs.stores.contracts.graph import Direction, Edge, End, Graph, Merged, Node, check_graph_name
 from ltmc_jobs.stores.contracts.links import Links
 from ltmc_jobs.stores.contracts.page import Page, filled
@@ -15,6 +16,7 @@ __all__ = [
     "Chats",
     "Chunk",
     "ChunkText",
+    "Corpus",
     "Direction",
     "Document",
     "Edge",
@@ -31,6 +33,7 @@ __all__ = [
     "Scope",
     "Snapshot",
     "Surroundings",
+    "StoredDocument",
     "Todos",
     "ToolMessages",
     "VectorRow",
