@@ -84,7 +84,14 @@ def test_keys_can_be_read_back_whatever_the_id() -> None:
 
 def test_tools_are_declared_once_in_the_module_of_their_group() -> None:
     """Q07, Q04: name, description and schemas come from one function; a second declaration is refused."""
-    assert Counter(form.module for form in registry.forms()) == {"cache": 3, "chat": 2, "context": 7, "todos": 4, "memory": 2, "jobs": 4}
+    assert Counter(form.module for form in registry.forms()) == {
+        "cache": 3,
+        "chat": 2,
+        "context": 7,
+        "todos": 4,
+        "memory": 2,
+        "jobs": 4,
+    }
     for form in registry.forms():
         assert form.module in tools.__all__
         assert form.description.endswith(".")
