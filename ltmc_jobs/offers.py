@@ -14,6 +14,7 @@ from ltmc_jobs.registry import Queue, Tier, Tool
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+RESULT_SECONDS = 60  # a look is done anew the next time
 VARIABLE = re.compile(r"\{(\w+)\}")
 NUMBERS = {"integer": re.compile(r"-?\d{1,18}"), "number": re.compile(r"-?\d{1,18}(\.\d{1,18})?")}
 
@@ -71,9 +72,10 @@ def resource(
 
     def declare(function: F) -> F:
         name = function.__name__
-        registry.tool(queue=queue, tiers=tiers, is_shown=False, idempotent=True, result_ttl_seconds=60)(function)
-        asked = set(VARIABLE.findall(uri))
-        if asked != set(form_of(name).input_schema["properties"]):
+        form = _declared(function, queue, tiers)
+        if form is None:
+            return function
+        if set(VARIABLE.findall(uri)) != set(form.input_schema["properties"]):
             raise ValueError(f"{name}: its arguments are not the variables of {uri}")
         pattern = "".join(
             f"(?P<{part}>.+)" if at % 2 else re.escape(part) for at, part in enumerate(VARIABLE.split(uri))
@@ -92,11 +94,20 @@ def prompt(
     """Declare a function as a prompt: it gives a text, a Content or PromptMessages. `completes` as for a resource."""
 
     def declare(function: F) -> F:
-        registry.tool(queue=queue, tiers=tiers, is_shown=False, idempotent=True, result_ttl_seconds=60)(function)
-        _prompts[function.__name__] = Prompt(tool=function.__name__, completes=completes or {})
+        if _declared(function, queue, tiers):
+            _prompts[function.__name__] = Prompt(tool=function.__name__, completes=completes or {})
         return function
 
     return declare
+
+
+def _declared(function: Callable[..., Any], queue: Queue, tiers: tuple[Tier, ...]) -> Form | None:
+    """The form of what is a tool now, though no list shows it; None if whoever reads its file has noted a mistake."""
+    registry.tool(queue=queue, tiers=tiers, is_shown=False, idempotent=True, result_ttl_seconds=RESULT_SECONDS)(
+        function
+    )
+    path = f"{function.__module__}.{function.__qualname__}"
+    return next((found.form for found in registry.tools() if found.kind.path == path), None)
 
 
 def resources() -> Iterator[Resource]:
