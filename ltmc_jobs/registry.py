@@ -76,6 +76,7 @@ class Tool:
     idempotent: bool = False  # the same call again changes nothing more
     grace_seconds: float = 1.0  # how long a caller that takes a task's handle is kept waiting for the result itself
     is_shown: bool = True  # False: called by name, and in no list of tools (what stands behind a resource or a prompt)
+    needs: tuple[str, ...] = ()  # what an MCP client must have declared: sampling, elicitation, roots, tasks
     takes_services: bool = True
 
 
@@ -205,6 +206,7 @@ def _declare_tool(
     idempotent: bool = False,
     grace_seconds: float = 1.0,
     is_shown: bool = True,
+    needs: tuple[str, ...] = (),
 ) -> None:
     name = _named(function)
     if cache and changes:
@@ -235,6 +237,7 @@ def _declare_tool(
         idempotent=idempotent,
         grace_seconds=grace_seconds,
         is_shown=is_shown,
+        needs=needs,
         takes_services=takes_services,
     )
     for alias in also_named:

@@ -67,3 +67,4 @@ class Options(TypedDict, total=False):
     idempotent: bool
     grace_seconds: float
     is_shown: bool
+    needs: tuple[str, ...]
