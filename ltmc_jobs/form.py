@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import pydantic
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
@@ -46,7 +47,12 @@ class Form:
             raise self._refusal(error)
         own = {name: value for name, value in arguments.items() if name in self.model.model_fields}
         # JSON Schema calls 5.0 an integer; the model makes it one.
-        return self.model.model_validate(own).model_dump(mode="json", exclude_unset=True)
+        try:
+            return self.model.model_validate(own).model_dump(mode="json", exclude_unset=True)
+        except pydantic.ValidationError as refused:  # of a type with rules beyond its schema, as a date is
+            first = refused.errors(include_url=False, include_context=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise InvalidArguments(f"{self.name}: {where}: {first['msg']}", field=where) from None
 
     def named(self, arguments: Any) -> Any:
         """The arguments under their own names, where older ones were used."""

@@ -1,6 +1,6 @@
 """A trial of the user's tools in a process of their own: what loads, each mistake, and what breaks its process.
 
-`python -m ltmc_jobs.tool_trial ENTRY …` prints a Trial as one line of JSON.
+`python -m ltmc_jobs.tool_trial ENTRY …` prints lines of JSON: each entry before it is tried, and at last what loaded.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ltmc_jobs import registry, user_tools
+from ltmc_jobs import user_tools
 from ltmc_jobs.user_tools import IMPORT_SECONDS, Mistake
 
 SLACK_SECONDS = 20.0  # for Python to start on a busy machine
@@ -39,24 +40,18 @@ class Trial:
 
 
 def attempt(entries: Sequence[str]) -> Trial:
-    """Load entries together; where that breaks the process, each by itself to find which does it."""
-    if not entries:
-        return Trial()
-    trial = _run(entries)
-    if isinstance(trial, Trial):
-        return trial
-    if len(entries) == 1:
-        return Trial(broken={entries[0]: trial})
-    broken = {entry: words for entry in entries if isinstance(words := _run([entry]), str)}
-    rest = [entry for entry in entries if entry not in broken]
-    trial = _run(rest) if rest and broken else trial
-    if isinstance(trial, str):  # only together
-        return Trial(broken=dict.fromkeys(entries, trial))
-    return Trial(trial.tools, trial.mistakes, broken)
+    """Load entries together, without those that turn out to break the process."""
+    broken: dict[str, str] = {}
+    while rest := [entry for entry in entries if entry not in broken]:
+        words, told = _run(rest)
+        if words is None:
+            return Trial(told["tools"], tuple(Mistake(**one) for one in told["mistakes"]), broken)
+        broken[told.get("trying", rest[0])] = words
+    return Trial(broken=broken)
 
 
-def _run(entries: Sequence[str]) -> Trial | str:
-    """What loads; or what became of the process."""
+def _run(entries: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
+    """What became of the process, None where it came to its end; and the last that it told."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     try:
         done = subprocess.run(
@@ -67,25 +62,37 @@ def _run(entries: Sequence[str]) -> Trial | str:
             check=False,
             timeout=IMPORT_SECONDS * len(entries) + SLACK_SECONDS,
         )
-    except subprocess.TimeoutExpired:
-        return OVER
-    try:
-        told: Any = json.loads(done.stdout.splitlines()[-1])
-        return Trial(told["tools"], tuple(Mistake(**one) for one in told["mistakes"]))
-    except (LookupError, ValueError, TypeError):
-        code = done.returncode
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return f"its import ended the process that tried it ({how})"
+    except subprocess.TimeoutExpired as error:
+        return OVER, _last(error.stdout or b"")
+    told, code = _last(done.stdout), done.returncode
+    if "tools" in told:
+        return None, told
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return f"its import ended the process that tried it ({how})", told
+
+
+def _last(output: bytes) -> dict[str, Any]:
+    """The last line that is ours: native code may print between them."""
+    for line in reversed(output.splitlines()):
+        with suppress(ValueError):
+            told = json.loads(line)
+            if isinstance(told, dict) and told.keys() & {"trying", "tools"}:
+                return told
+    return {}
 
 
 def main(entries: Sequence[str]) -> int:
     """Load, and print what came of it."""
     for entry in entries:
+        _tell({"trying": entry})
         loaded = user_tools.load_entry(entry)
-    tools = {name: file for name, file in loaded.files.items() if registry.find(name)}
-    sys.stdout.write(json.dumps({"tools": tools, "mistakes": [asdict(one) for one in loaded.mistakes]}) + "\n")
-    sys.stdout.flush()
+    _tell({"tools": loaded.files, "mistakes": [asdict(one) for one in loaded.mistakes]})
     os._exit(0)  # a thread that a file started keeps nobody waiting
+
+
+def _tell(words: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(words) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import linecache
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 from ltmc_jobs import jobs, registry, tools
@@ -103,7 +104,7 @@ def load_entry(entry: str) -> Loaded:
 
     def refuse(function: Callable[..., Any], error: Exception) -> None:
         code = getattr(function, "__code__", None)
-        file, line = (code.co_filename, code.co_firstlineno) if code else (entry, None)
+        file, line = (code.co_filename, _line_of(code)) if code else (entry, None)
         name, words = getattr(function, "__name__", ""), _words(error)
         faults.append(Mistake(file, line, name, words if name in words else f"{name}: {words}"))
 
@@ -204,6 +205,14 @@ def _mistake(entry: str, error: BaseException) -> Mistake:
     told = "it ends the process" if isinstance(error, SystemExit) else _words(error)
     kind = "" if isinstance(error, _TooSlow | SystemExit) else f"{type(error).__name__}: "
     return Mistake(at.filename if at else entry, at.lineno if at else None, "", f"{kind}{told}")
+
+
+def _line_of(code: CodeType) -> int:
+    """Where a function's `def` stands; its code begins with its decorators."""
+    for number, text in enumerate(linecache.getlines(code.co_filename)[code.co_firstlineno - 1 :]):
+        if text.lstrip().startswith(("def ", "async def ")):
+            return code.co_firstlineno + number
+    return code.co_firstlineno
 
 
 def _absence(entry: str, error: BaseException) -> str:
