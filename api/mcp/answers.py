@@ -7,6 +7,7 @@ from typing import Any
 
 import mcp_types as types
 
+from api.mcp.blocks import blocks_of
 from ltmc_jobs.answer import Answer
 
 TEXT_LIMIT = 100_000  # bytes of text, about 25,000 tokens: hosts cut or refuse what is longer
@@ -15,10 +16,11 @@ TEXT_LIMIT = 100_000  # bytes of text, about 25,000 tokens: hosts cut or refuse 
 def answered(answer: Answer) -> types.CallToolResult:
     """An answer in MCP's form: structured, and as text for the model."""
     shown = answer.as_dict()
+    blocks = blocks_of(answer.result)
     job = {"job_id": answer.job_id, "status": answer.status, "tool": answer.tool, "cached": answer.cached}
     return types.CallToolResult(
-        content=texts(json.dumps(shown, ensure_ascii=False, separators=(",", ":"))),
-        structured_content=shown,
+        content=texts(json.dumps(shown, ensure_ascii=False, separators=(",", ":"))) if blocks is None else blocks,
+        structured_content=shown if blocks is None else None,
         _meta={"ltmc/job": job} if answer.job_id else None,
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import mcp_types as types
 
+from api.mcp.blocks import gives_blocks
 from ltmc_jobs import registry
 from ltmc_jobs.form import Form
 from ltmc_jobs.registry import Question, Queue, Tool
@@ -66,7 +67,7 @@ def listed(form: Form) -> types.Tool:
         title=form.name.replace("_", " ").capitalize(),
         description=form.description,
         input_schema=form.input_schema,
-        output_schema=output_schema(form, is_tool=isinstance(found, Tool)),
+        output_schema=None if gives_blocks(form) else output_schema(form, is_tool=isinstance(found, Tool)),
         annotations=types.ToolAnnotations(
             read_only_hint=form.reads_only,
             idempotent_hint=True if form.reads_only or isinstance(found, Question) else None,

@@ -6,16 +6,14 @@ from typing import Any
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
-from pydantic import TypeAdapter
 
 from api.mcp.asking import Asking, Context
+from api.mcp.blocks import block_of
 from ltmc_jobs import offers
 from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.results.content import is_content
 
 LIST_TTL_MS = 60_000
-
-BLOCK: TypeAdapter[types.ContentBlock] = TypeAdapter(types.ContentBlock)
 
 
 class Prompts:
@@ -70,4 +68,4 @@ def _messages(result: dict[str, Any]) -> list[types.PromptMessage]:
 
 
 def _message(role: Any, block: dict[str, Any]) -> types.PromptMessage:
-    return types.PromptMessage(role=role, content=BLOCK.validate_python(block))
+    return types.PromptMessage(role=role, content=block_of(block))
