@@ -86,7 +86,7 @@ def complete_todo(
     return CompletedTodo(message=told, todo_id=todo.id, already_completed=already, todo=todo)
 
 
-@tool(queue=Queue.HIGH, tiers=(Tier.SQLITE,), cache=Cache(topics=("todos",)))
+@tool(queue=Queue.HIGH, tiers=(Tier.SQLITE,), cache=Cache(topics=("todos",)), aliases={"completed": "status"})
 def search_todos(
     services: Services,
     query: Annotated[
