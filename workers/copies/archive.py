@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 import time
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +23,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 MANIFEST_BYTES = 16 << 20
 BLOCK = 1 << 20
+# What reading raises, beside a ZIP's own errors, where a name, a number or a flag was changed.
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, NotImplementedError, RuntimeError)
 
 Tick = Callable[[int, int], None]  # bytes done, of how many
 
@@ -85,14 +89,12 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        if not path.is_file():
+            raise NotFound(f"there is no file {path}")
+        if not os.access(path, os.R_OK):
+            raise LtmcError(f"{path} may not be read")
+        with self._meant():
             self._zip = zipfile.ZipFile(path)
-        except (FileNotFoundError, IsADirectoryError):
-            raise NotFound(f"there is no file {path}") from None
-        except PermissionError:
-            raise LtmcError(f"{path} may not be read") from None
-        except (zipfile.BadZipFile, OSError) as error:
-            raise self._damaged(str(error)) from None
         try:
             self.manifest = self._read_manifest()
         except BaseException:
@@ -112,7 +114,7 @@ class Archive:
         return found
 
     @property
-    def bytes(self) -> int:
+    def total_bytes(self) -> int:
         """Of all parts, unpacked."""
         return sum(int(part["bytes"]) for part in self.parts.values())
 
@@ -127,28 +129,35 @@ class Archive:
     def _copy(self, name: str, target: IO[bytes], tick: Tick) -> None:
         told = self.parts[name]
         digest, done = hashlib.sha256(), 0
-        try:
-            with self._zip.open(name) as member:
-                while block := member.read(BLOCK):
-                    digest.update(block)
-                    target.write(block)
-                    done += len(block)
-                    if done > told["bytes"]:
-                        break
-                    tick(done, told["bytes"])
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise self._damaged(f"{name}: {error}") from None
+        for block in self._blocks(name):
+            digest.update(block)
+            target.write(block)
+            done += len(block)
+            if done > told["bytes"]:
+                break
+            tick(done, told["bytes"])
         if (done, digest.hexdigest()) != (told["bytes"], told["sha256"]):
             raise self._damaged(f"{name} is not what it was")
 
-    def _read_manifest(self) -> dict[str, Any]:
+    def _blocks(self, name: str) -> Iterator[bytes]:
+        with self._meant(), self._zip.open(name) as member:
+            while block := member.read(BLOCK):
+                yield block
+
+    @contextmanager
+    def _meant(self) -> Iterator[None]:
+        """What the reading of a ZIP raises where bytes of it were changed, in our words."""
         try:
+            yield
+        except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, *UNREADABLE) as error:
+            raise self._damaged(str(error)) from None
+
+    def _read_manifest(self) -> dict[str, Any]:
+        with self._meant():
             if self._zip.getinfo(MANIFEST).file_size > MANIFEST_BYTES:
                 raise self._damaged("its manifest is too long")
             manifest = json.loads(self._zip.read(MANIFEST))
             parts = {name: (int(part["bytes"]), str(part["sha256"])) for name, part in manifest["parts"].items()}
-        except (KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-            raise self._damaged(f"no manifest can be read in it ({error})") from None
         if manifest.get("format") != FORMAT:
             raise Conflict(f"{self.path} has format {manifest.get('format')}, this program reads {FORMAT}")
         if sorted(self._zip.namelist()) != sorted([MANIFEST, *parts]):

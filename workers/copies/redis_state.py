@@ -39,8 +39,9 @@ def writes_held(connection: Redis) -> Iterator[None]:
     Should this process die, the server lets them go on by itself. Unavailable if the time did not suffice.
     """
     began = time.monotonic()
+    server: Any = connection  # its stubs know nothing of commands by name
     try:
-        connection.execute_command("CLIENT PAUSE", int(HOLD_SECONDS * 1000), "WRITE")
+        server.execute_command("CLIENT PAUSE", int(HOLD_SECONDS * 1000), "WRITE")
     except redis.ResponseError as error:
         raise Unavailable(f"this Redis does not let its writes be held for a copy: {error}") from None
     try:
@@ -51,15 +52,16 @@ def writes_held(connection: Redis) -> Iterator[None]:
                 "let the queues run empty, or stop the platform, and try again"
             )
     finally:
-        connection.execute_command("CLIENT UNPAUSE")
+        server.execute_command("CLIENT UNPAUSE")
 
 
 def our_keys(connection: Redis) -> list[bytes]:
     """All of them, in no order."""
     found: dict[bytes, None] = {}
     cursor: Any = 0
+    names: Any
     while True:
-        cursor, names = connection.scan(cursor, count=2000)  # type: ignore[misc]
+        cursor, names = connection.scan(cursor, count=2000)
         found.update(dict.fromkeys(name for name in names if name.startswith(OURS)))
         if cursor == 0:
             return list(found)
@@ -72,7 +74,7 @@ def write_to(connection: Redis, target: Path) -> None:
         target.chmod(0o600)
         for at in range(0, len(names), BATCH):
             part = names[at : at + BATCH]
-            found: Any = connection.eval_ro(READ, len(part), *part)  # type: ignore[no-untyped-call]
+            found: Any = connection.eval_ro(READ, len(part), *part)
             for name, content, life in zip(part, found[::2], found[1::2], strict=True):
                 if content:  # else it has just expired
                     file.write(FRAME.pack(len(name), life, len(content)) + name + content)

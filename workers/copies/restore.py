@@ -101,8 +101,8 @@ def _check_fits(settings: Settings, archive: Archive) -> None:
 
 def _unpack(archive: Archive, folder: Path) -> None:
     """Write all parts into a folder, compared with their checksums, and count what is in them."""
-    if shutil.disk_usage(folder).free < archive.bytes:
-        raise Misconfigured(f"{folder.parent} has too little room: {archive.bytes:,} bytes are needed")
+    if shutil.disk_usage(folder).free < archive.total_bytes:
+        raise Misconfigured(f"{folder.parent} has too little room: {archive.total_bytes:,} bytes are needed")
     known = {contents.RECORDS, contents.LOCAL, contents.REDIS, contents.GRAPH, *contents.FILES}
     if not archive.parts.keys() <= known:
         raise Conflict(f"{archive.path} is damaged, or no backup: it holds parts of other names")
