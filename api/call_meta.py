@@ -1,4 +1,4 @@
-"""What a call says beside its arguments, in `_meta`: wait, project, agent, session, idempotency key."""
+"""What a call says beside its arguments, in `_meta`: whose it is, how its job is handled, how long it waits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 from ltmc_jobs.client import Session
 from ltmc_jobs.errors import InvalidArguments
 from ltmc_jobs.form import Form
+from ltmc_jobs.handling import Handling, priority_named, ttl_in
+from ltmc_jobs.registry import Queue
 
 NAME_LIMIT = 256  # characters
 WAIT_LIMIT = 45.0  # seconds; hosts give up after 60
@@ -24,6 +26,8 @@ class CallMeta:
     agent_id: str | None = None
     session_id: str | None = None
     idempotency_key: str | None = None
+    priority: Queue | None = None
+    ttl_seconds: int | None = None
 
     @classmethod
     def read(cls, meta: Any) -> CallMeta:
@@ -38,6 +42,8 @@ class CallMeta:
             agent_id=_named(meta, "ltmc/agent"),
             session_id=_named(meta, "ltmc/session"),
             idempotency_key=_named(meta, "ltmc/idempotencyKey"),
+            priority=priority_named(meta.get("ltmc/priority"), "_meta.ltmc/priority"),
+            ttl_seconds=ttl_in(meta.get("ltmc/ttlMs"), "_meta.ltmc/ttlMs"),
         )
 
     def applied(self, session: Session) -> Session:
@@ -48,6 +54,10 @@ class CallMeta:
             session_id=self.session_id or session.principal.session_id,
         )
         return replace(session, principal=principal, project=self.project or session.project)
+
+    def handling(self, session: Session, form: Form, arguments: Any) -> Handling:
+        """How the job of this call is to be treated."""
+        return Handling(self.job_id(session, form, arguments), self.priority, self.ttl_seconds)
 
     def job_id(self, session: Session, form: Form, arguments: Any) -> str | None:
         """The id that this caller's idempotency key stands for with this tool and these arguments; None without one."""

@@ -14,6 +14,7 @@ from api.manifest import Entry, Manifest
 from ltmc_jobs.answer import Answer
 from ltmc_jobs.client import Client, Session
 from ltmc_jobs.errors import LtmcError, NotFound, Unavailable
+from ltmc_jobs.handling import Handling
 from ltmc_jobs.queues.contract import new_job_id
 
 BEHIND = 4  # so many times the jobs in flight may wait to become searchable, and no more is sent meanwhile
@@ -124,7 +125,7 @@ class Ingest:
                 "resource_type": extractors.resource_type(found.name),
             }
             answer = await self._client.call(
-                "store_memory", arguments, self._session, wait_seconds=WAIT_SECONDS, job_id=job_id
+                "store_memory", arguments, self._session, wait_seconds=WAIT_SECONDS, handling=Handling(job_id=job_id)
             )
             result = (await self._ended(answer, job_id)).result or {}
             following += [result["jobs"]["searchable"]] if "searchable" in result.get("jobs", {}) else []

@@ -10,6 +10,7 @@ from api.call_meta import NAME_LIMIT, WAIT_LIMIT
 from api.mcp.listing import ANSWER, JOB, SUCCESS, output_schema
 from ltmc_jobs import registry
 from ltmc_jobs.form import Form
+from ltmc_jobs.handling import LONGEST_TTL_SECONDS, PRIORITIES
 from ltmc_jobs.registry import Queue, Tool
 from ltmc_jobs.settings import PROJECT_PATTERN
 
@@ -98,6 +99,13 @@ CALLER = [
     _told("X-LTMC-Agent", "header", "The agent that calls", NAME),
     _told("X-LTMC-Session", "header", "The session that it calls in", NAME),
     _told("Idempotency-Key", "header", "The same call with the same key is the same job", NAME),
+    _told("priority", "query", "The queue that the call waits in", {"enum": [queue.value for queue in PRIORITIES]}),
+    _told(
+        "ttl_ms",
+        "query",
+        "How long the result is kept, in milliseconds",
+        {"type": "integer", "minimum": 1, "maximum": LONGEST_TTL_SECONDS * 1000},
+    ),
 ]
 
 

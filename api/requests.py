@@ -14,7 +14,8 @@ from starlette.requests import Request
 from api.call_meta import wait_in
 from ltmc_jobs.client import Session
 from ltmc_jobs.errors import InvalidArguments, LtmcError, MalformedRequest
-from ltmc_jobs.queues.contract import Principal, new_job_id
+from ltmc_jobs.handling import ttl_in
+from ltmc_jobs.queues.contract import ANONYMOUS, Principal, new_job_id
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 DEPTH_LIMIT = 64  # objects and arrays within each other; no schema of ours is deeper than ten
@@ -40,7 +41,7 @@ def request_id(request: Request) -> str:
 def principal_of(scope: Any) -> Principal:
     """The principal that the guard let in."""
     found = scope.get("ltmc.principal")
-    return found if isinstance(found, Principal) else Principal("anonymous")
+    return found if isinstance(found, Principal) else Principal(ANONYMOUS)
 
 
 def wait_of(request: Request) -> float | None:
@@ -50,6 +51,12 @@ def wait_of(request: Request) -> float | None:
         return wait_in(None if given is None else float(given), "wait")
     except ValueError:
         raise InvalidArguments("wait: a number of seconds", field="wait") from None
+
+
+def ttl_of(request: Request) -> int | None:
+    """`?ttl_ms=` in whole seconds; None when absent."""
+    given = request.query_params.get("ttl_ms")
+    return ttl_in(given if given is None or not given.isdecimal() else int(given), "ttl_ms")
 
 
 async def json_of(request: Request, *, default: Any = None) -> Any:

@@ -11,12 +11,13 @@ from fastapi.responses import JSONResponse
 
 from api import openapi
 from api.call_meta import NAME_LIMIT, CallMeta
-from api.requests import json_of, session_of, wait_of
+from api.requests import json_of, session_of, ttl_of, wait_of
 from ltmc_jobs import registry
 from ltmc_jobs.answer import Answer
 from ltmc_jobs.client import Client
 from ltmc_jobs.errors import InvalidArguments
 from ltmc_jobs.form import Form
+from ltmc_jobs.handling import priority_named
 from ltmc_jobs.registry import Tool
 
 
@@ -133,8 +134,15 @@ def _tool_route(client_of: Callable[[], Client], project: str, name: str) -> Any
 async def _call(client_of: Callable[[], Client], project: str, form: Form, request: Request) -> JSONResponse:
     arguments = await json_of(request, default={})
     session = session_of(request, project)
-    job_id = CallMeta(idempotency_key=_key(request)).job_id(session, form, arguments)
-    return respond(await client_of().call(form.name, arguments, session, wait_seconds=wait_of(request), job_id=job_id))
+    meta = CallMeta(
+        idempotency_key=_key(request),
+        priority=priority_named(request.query_params.get("priority"), "priority"),
+        ttl_seconds=ttl_of(request),
+    )
+    handling = meta.handling(session, form, arguments)
+    return respond(
+        await client_of().call(form.name, arguments, session, wait_seconds=wait_of(request), handling=handling)
+    )
 
 
 def _key(request: Request) -> str | None:

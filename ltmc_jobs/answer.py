@@ -6,11 +6,17 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from ltmc_jobs.queues.contract import Outcome
+from ltmc_jobs.queues.contract import INPUT_REQUIRED, Outcome
 
 LOCALLY = "locally"
 RUNS_STILL = "it still runs; the wait is over"
-NEXT = "Call job_result with this job_id (it waits up to 45 s); job_cancel stops the job."
+ASKS = "it asks for something; it goes on when it is answered"
+NEXT = "Call job_result with this job_id (it waits up to 45 s); job_cancel stops the job. Do not call the tool again."
+NEXT_ANSWER = (
+    "It waits for answers to `questions`: call job_answer with this job_id and "
+    "{key: {action: accept | decline | cancel, content}}, then job_result."
+)
+POLL_AFTER_MS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,8 @@ class Answer:
     reason: str | None = None
     cached: bool = False
     served: str | None = None  # "locally": not through the queue, for this reason
+    questions: dict[str, Any] | None = None  # what the job asks and waits for
+    asks_first: bool = False  # before it has begun with anything
 
     @property
     def is_handle(self) -> bool:
@@ -35,7 +43,11 @@ class Answer:
             job = {"job_id": self.job_id} if self.job_id else {}
             served = {"served": self.served, "reason": self.reason} if self.served else {}
             return {"success": True, **job, **({"cached": True} if self.cached else {}), **served, **self.result}
-        handle = {"job_id": self.job_id, "status": self.status, "tool": self.tool, "next": NEXT}
+        handle: dict[str, Any] = {"job_id": self.job_id, "status": self.status, "tool": self.tool}
+        if self.questions:
+            handle |= {"questions": self.questions, "next": NEXT_ANSWER}
+        else:
+            handle |= {"poll_after_ms": POLL_AFTER_MS, "next": NEXT}
         return {
             "success": True,
             "job_id": self.job_id,
@@ -64,6 +76,15 @@ class Goal:
 def answer_of(tool: str, outcome: Outcome, locally: str | None = None) -> Answer:
     """What a call's outcome is to its caller; `locally` is the reason why it was served so. Raises the job's error."""
     served = LOCALLY if locally else None
+    if outcome.questions:
+        return Answer(
+            tool,
+            outcome.job_id,
+            INPUT_REQUIRED,
+            reason=ASKS,
+            questions=outcome.questions,
+            asks_first=outcome.asks_first,
+        )
     if not outcome.is_final:
         return Answer(tool, outcome.job_id, outcome.status.value, reason=locally or RUNS_STILL, served=served)
     result = outcome.unwrap()

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from ltmc_jobs import registry, tools
 from ltmc_jobs.answer import LOCALLY, Answer, Goal, answer_of
-from ltmc_jobs.errors import Disabled, InvalidArguments, LtmcError, NotFound, QueueUnavailable
+from ltmc_jobs.errors import Disabled, Forbidden, InvalidArguments, LtmcError, NotFound, QueueUnavailable
 from ltmc_jobs.form import RECORDED
+from ltmc_jobs.handling import NONE_SAID, Handling, likeness
 from ltmc_jobs.orchestration.ownership import Ownership
-from ltmc_jobs.queues.contract import ANYONE, JobInfo, JobSpec, JobStatus, Outcome, Principal, new_job_id
+from ltmc_jobs.queues.contract import ANONYMOUS, ANYONE, JobInfo, JobSpec, JobStatus, Outcome, Principal, new_job_id
 from ltmc_jobs.queues.local.local_worker import LocalWorker, awaited, may_serve, switched_off
 from ltmc_jobs.queues.local.presence import AWAY, Presence
 from ltmc_jobs.queues.queue import reached
 from ltmc_jobs.queues.reach import reaching
+from ltmc_jobs.queues.wanted import Wanted, cursor_of, newest
 from ltmc_jobs.registry import Question, Tool
 from ltmc_jobs.settings import PROJECT_PATTERN
 from ltmc_jobs.shared import Shared
@@ -67,9 +69,9 @@ class Client:
         session: Session,
         *,
         wait_seconds: float | None = None,
-        job_id: str | None = None,
+        handling: Handling = NONE_SAID,
     ) -> Answer:
-        """Call a tool or a question by name. `job_id` makes a repeated call the same job. Raises LtmcError."""
+        """Call a tool or a question by name. Raises LtmcError."""
         found = registry.find(name)
         accepted = found.form.accept({} if arguments is None else arguments)
         if isinstance(found, Question):
@@ -79,51 +81,58 @@ class Client:
         asked = arguments.get("wait_for") if found.follows else RECORDED
         patience = wait if asked else min(wait, AWAIT_SECONDS)
         goal = Goal(asked or found.awaits, time.monotonic() + patience, is_asked=asked is not None)
-        return await self._run(found, accepted, session, wait, goal, job_id)
+        return await self._run(found, accepted, session, wait, goal, handling)
 
     async def _run(
-        self, tool: Tool, arguments: dict[str, Any], session: Session, wait: float, goal: Goal, job_id: str | None
+        self, tool: Tool, arguments: dict[str, Any], session: Session, wait: float, goal: Goal, handling: Handling
     ) -> Answer:
         until = time.monotonic() + wait
         spec = JobSpec(
             kind=tool.kind,
             args=arguments,
             project=session.project,
-            id=job_id or new_job_id(),
+            id=handling.job_id or new_job_id(),
             principal=session.principal,
             trace_id=session.trace_id,
+            queue=handling.queue_for(tool),
+            result_ttl_seconds=handling.result_ttl_seconds,
         )
-        if job_id is not None and (answered := await self._served_before(tool, spec)):
+        told = handling.told or (lambda _job_id: None)
+        told(spec.id)
+        if handling.job_id is not None and (answered := await self._served_before(tool, spec)):
             return answered
         if self._off is not None:
             return await self._locally(tool, spec, self._off, goal, until)
         try:
-            kept = await self._presence.within(self._sent(tool, spec))
+            job_id, kept = await self._presence.within(self._sent(tool, spec, joins=handling.job_id is None))
         except QueueUnavailable:
             if not may_serve(tool) or not await self._presence.is_away(suspected=True):
                 raise
             return await self._locally(tool, spec, AWAY, goal, until)
         if kept is not None:
-            return Answer(tool.form.name, kept["job_id"], "finished", kept["result"], cached=True)
+            return Answer(tool.form.name, job_id, "finished", kept, cached=True)
+        if job_id != spec.id:
+            told(job_id)
         try:
-            reason = await self.no_worker_reason(tool.kind.queue)
+            reason = await self.no_worker_reason(handling.queue_for(tool))
             if wait <= 0 or reason:
-                return Answer(tool.form.name, spec.id, JobStatus.QUEUED, reason=reason)
-            outcome = await self.shared.async_queue.outcome(spec.id, until - time.monotonic())
+                return Answer(tool.form.name, job_id, JobStatus.QUEUED, reason=reason)
+            outcome = await self.shared.async_queue.outcome(job_id, until - time.monotonic())
         except QueueUnavailable as error:  # the job is there: told of a failure, the caller would send it again
-            return Answer(tool.form.name, spec.id, JobStatus.QUEUED, reason=f"enqueued, but not waited for: {error}")
+            return Answer(tool.form.name, job_id, JobStatus.QUEUED, reason=f"enqueued, but not waited for: {error}")
         if outcome.is_final and outcome.error is None and goal.state != RECORDED:
             return await self._followed(tool, outcome, goal)
         return answer_of(tool.form.name, outcome)
 
-    async def _sent(self, tool: Tool, spec: JobSpec) -> dict[str, Any] | None:
-        """Enqueue, unless the cache holds the result: then that, `{job_id, result}`."""
+    async def _sent(self, tool: Tool, spec: JobSpec, *, joins: bool) -> tuple[str, dict[str, Any] | None]:
+        """Enqueue, or join a job of a call like this one: its id; or, where the cache holds it, the result too."""
         await self._ownership.look()
         await self._settle()
         cache_key, kept = await self._cached(tool, spec)
-        if kept is None:
-            await self.shared.async_queue.enqueue(replace(spec, cache_key=cache_key))
-        return kept
+        if kept is not None:
+            return kept["job_id"], kept["result"]
+        like = likeness(tool, spec, cache_key) if joins else ""
+        return (await self.shared.async_queue.enqueue(replace(spec, cache_key=cache_key, like=like))).id, None
 
     async def _cached(self, tool: Tool, spec: JobSpec) -> tuple[str | None, dict[str, Any] | None]:
         if tool.cache is None:
@@ -222,20 +231,31 @@ class Client:
         status = (await self.shared.async_queue.status(job_id)).status
         return {"job_id": job_id, "cancelled": cancelled, "status": status.value}
 
-    async def jobs(
-        self, session: Session, *, status: str | None = None, queue: str | None = None, limit: int = 50
-    ) -> dict[str, Any]:
-        """The project's jobs, newest first."""
-        wanted = JobStatus(status) if status else None
-        found = await asyncio.to_thread(
-            self._local.ledger.list, session.project, status=wanted, queue=queue, limit=limit
-        )
+    async def abandon(self, session: Session, job_id: str) -> None:
+        """Cancel a job that nobody waits for any more, unless another call has joined it."""
+        info = await self.job(session, job_id)
+        if info.meta.get("served") == LOCALLY:
+            await asyncio.to_thread(self._local.cancel, job_id)
+        else:
+            await self.shared.async_queue.cancel(job_id, unless_shared=True)
+
+    async def answer(self, session: Session, job_id: str, answers: Mapping[str, Any]) -> list[str]:
+        """Give a job answers to what it asks; the keys of the questions that are left. Others are ignored."""
+        info = await self.job(session, job_id)
+        if info.meta.get("served") == LOCALLY:
+            return []
+        return await self._reached(self.shared.async_queue.answer(job_id, answers))
+
+    async def jobs(self, session: Session, *, limit: int = 50, **which: str | None) -> dict[str, Any]:
+        """The project's jobs, newest first, `which` as Wanted; `next_cursor` where there may be more."""
+        if session.principal.name == ANONYMOUS and self.shared.settings.needs_token:
+            raise Forbidden("to those who are nobody no job is listed: an id is all that keeps them apart")
+        wanted = Wanted(session.project, limit=limit, **which)
+        found = await asyncio.to_thread(self._local.ledger.list, wanted)
         if self._off is None or not found:
-            queued = self.shared.async_queue.list(project=session.project, status=wanted, queue=queue, limit=limit)
-            found = sorted(
-                [*await self._reached(queued), *found], key=lambda info: info.created_at or "", reverse=True
-            )[:limit]
-        return {"jobs": [info.as_dict() for info in found], "count": len(found)}
+            found = newest([*await self._reached(self.shared.async_queue.list(wanted)), *found], wanted.limit)
+        shown = {"jobs": [info.as_dict() for info in found], "count": len(found)}
+        return shown | ({"next_cursor": cursor_of(found[-1])} if len(found) == wanted.limit else {})
 
     async def queues(self) -> dict[str, Any]:
         """Per queue: jobs by state, the age of the oldest that waits, living workers; of all projects together."""

@@ -39,6 +39,8 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
     "parked": ("zset", "permanent", "one per function at its limit: jobs that wait for one of its own to end"),
     "rate": ("string", "the rate's period", "one per queue or function with a rate: when its next job may start"),
     "log": ("list", "1 day after its last line", "the newest 1,000 lines of a job"),
+    "steps": ("list", "1 day after the last one", "the newest 1,000 steps of a job's progress"),
+    "joined": ("string", "5 s", "one per call that calls like it may join: the id of its job"),
     "agent": ("zset", "2 min", "one per project: agents by when they were last heard of"),
     "projects": ("set", "2 min", "one: projects with agents heard of lately"),
     "ticket": ("string", "10 min", "one per dashboard link not yet opened"),

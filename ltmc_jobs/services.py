@@ -17,7 +17,9 @@ from ltmc_jobs.inquiry import InputRequired
 from ltmc_jobs.llm import minilm
 from ltmc_jobs.llm.embedding import Embedder, open_embedder
 from ltmc_jobs.memory import context
+from ltmc_jobs.memory.kinship import Kinship
 from ltmc_jobs.memory.memory import Memory
+from ltmc_jobs.memory.relations import Relations
 from ltmc_jobs.queues.answers import read_answers
 from ltmc_jobs.queues.contract import JobContext, JobSpec
 from ltmc_jobs.queues.envelope import Call
@@ -25,7 +27,20 @@ from ltmc_jobs.queues.reach import reaching
 from ltmc_jobs.results.context import BuiltContext
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
-from ltmc_jobs.stores.contracts import Catalogue, Chats, Corpus, Graph, Links, Records, Todos, Vectors
+from ltmc_jobs.stores.contracts import (
+    Catalogue,
+    Chats,
+    Corpus,
+    Graph,
+    Links,
+    Records,
+    Todos,
+    VectorRows,
+    Vectors,
+    WeightTable,
+)
+
+MODELS = 2  # more than one is needed only while all is embedded anew
 
 
 class Tiers:
@@ -33,11 +48,21 @@ class Tiers:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._embedders: dict[str, Embedder] = {}
+        self._vectors: dict[str, Vectors] = {}
+
+    @property
+    def configured_model(self) -> str:
+        """The name of the embedding model of the settings; it opens no store and loads no model."""
+        return minilm.canonical(self._settings.embedding_model)
 
     @property
     def model(self) -> str:
-        """The name of the embedding model, which need not be loaded for it."""
-        return minilm.canonical(self._settings.embedding_model)
+        """The embedding model in use: the configured one; while all is embedded anew, that of the stored vectors."""
+        configured, stored = self.configured_model, self.records.vector_model()
+        if stored is not None and stored[0] != configured and self.vector_rows.target() == configured:
+            return stored[0]
+        return configured
 
     @cached_property
     def records(self) -> Records:
@@ -64,21 +89,47 @@ class Tiers:
         return stores.open_links(self._settings)
 
     @cached_property
+    def weights(self) -> WeightTable:
+        return stores.open_weights(self._settings)
+
+    @cached_property
+    def vector_rows(self) -> VectorRows:
+        return stores.open_vector_rows(self._settings)
+
+    @property
     def vectors(self) -> Vectors:
-        bundled = self.model == minilm.MODEL
-        dimension = minilm.DIMENSION if bundled else self.embedder.dimension  # an index alone loads no model
-        return stores.open_vectors(self._settings, self.records, self.model, dimension)
+        """The index of the model in use."""
+        model = self.model
+        if model not in self._vectors:
+            while self._vectors:
+                self._vectors.popitem()[1].close()
+            bundled = model == minilm.MODEL  # an index alone loads no model
+            dimension = minilm.DIMENSION if bundled else self.embedder_of(model).dimension
+            self._vectors[model] = stores.open_vectors(self._settings, self.records, model, dimension)
+        return self._vectors[model]
 
     @cached_property
     def graph(self) -> Graph:
         return stores.open_graph(self._settings)
 
-    @cached_property
+    @property
     def embedder(self) -> Embedder:
-        return open_embedder(self._settings)
+        """The model in use."""
+        return self.embedder_of(self.model)
+
+    def embedder_of(self, model: str) -> Embedder:
+        """A model by its name, loaded on first use; two stay loaded."""
+        if model not in self._embedders:
+            opened = open_embedder(self._settings, model=model)
+            while len(self._embedders) >= MODELS:
+                self._embedders.pop(next(iter(self._embedders)))
+            self._embedders[model] = opened
+        return self._embedders[model]
 
     def close(self) -> None:
-        for part in ("graph", "vectors", "links", "todos", "chats", "corpus", "catalogue", "records"):
+        while self._vectors:
+            self._vectors.popitem()[1].close()
+        for part in ("graph", "vector_rows", "links", "todos", "chats", "corpus", "catalogue", "weights", "records"):
             if part in self.__dict__:
                 self.__dict__.pop(part).close()
 
@@ -112,7 +163,7 @@ class Services:
     @property
     def memory(self) -> Memory:
         """The four tiers as one memory, of the call's project."""
-        return Memory(self.tiers, self.current, self.following)
+        return Memory(self.tiers, self.current, self.following, self.query_vector)
 
     def build_context(self, documents: Sequence[dict[str, Any]], max_tokens: int) -> BuiltContext:
         """Documents as one text of at most `max_tokens`, those with the highest scores first."""
@@ -147,6 +198,21 @@ class Services:
         if missing:
             raise InputRequired(missing, first=first)
         return given
+
+    @property
+    def relations(self) -> Relations:
+        """What is linked to what in the call's project."""
+        return Relations(self.tiers, self.current.project)
+
+    @property
+    def kinship(self) -> Kinship:
+        """Which documents of the call's project are alike; looking for that takes a while, and says how far it is."""
+
+        def tell(done: float, total: float, message: str) -> None:
+            if self.job is not None:
+                self.job.progress(done, total, message)
+
+        return Kinship(self.tiers, self.current.project, tell)
 
     def result_of(self, job_id: str) -> Any:
         """The result of a job that has ended; raises its error."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 import traceback
 import zlib
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ltmc_jobs.errors import EnvelopeRefused, JobCancelled, JobFailed, JobTimeout, LtmcError, Misconfigured
+from ltmc_jobs.inquiry import KEY_PATTERN, InputRequired
 from ltmc_jobs.queues.claims import Claim, Ending, Run, as_failure, as_result
 from ltmc_jobs.queues.envelope import UNSIGNED, Call, Keyring, unseal, unseal_text
 from ltmc_jobs.queues.isolation.isolated import Passing
@@ -108,6 +110,8 @@ class Execution:
         """It ended with an error; whether it is run again, and when, depends on the error's class."""
         if isinstance(error, Cancelled):
             return self._run(Ending.STOPPED, "", JobCancelled())
+        if isinstance(error, InputRequired):
+            return self._asks(error)
         told = self._told(error)
         text = as_failure("".join(traceback.format_exception(error)))
         if self._call is None:
@@ -118,6 +122,16 @@ class Execution:
             return self._run(Ending.FINAL, text, told)
         first = told.retry_seconds if kind.retry_seconds is None else kind.retry_seconds
         return self._run(Ending.FAILED, text, told, delay_seconds(first, self.claim.attempt))
+
+    def _asks(self, asked: InputRequired) -> Run:
+        """It waits for answers; what is no JSON, or has no such keys, is a failure."""
+        try:
+            payload = json.dumps({"questions": asked.questions, "first": asked.first}, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            return self.failed(JobFailed(f"what it asks is not JSON: {error}"))
+        if not asked.questions or not all(re.match(KEY_PATTERN, key) for key in asked.questions):
+            return self.failed(JobFailed("it asks nothing, or under a key that is not 1 to 64 of A-Z a-z 0-9 _ . -"))
+        return self._run(Ending.ASKS, payload)
 
     def back(self) -> Run:
         """It has not begun, and another may have it."""

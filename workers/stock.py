@@ -18,6 +18,7 @@ from rq.timeouts import JobTimeoutException
 
 from ltmc_jobs import client, user_tools
 from ltmc_jobs.errors import EnvelopeRefused, JobFailed, Misconfigured
+from ltmc_jobs.inquiry import InputRequired
 from ltmc_jobs.queues.claims import Claim, Claims, Ending, Run, as_result
 from ltmc_jobs.queues.contract import JobStatus
 from ltmc_jobs.queues.for_rq import job as rq_job
@@ -59,6 +60,10 @@ class Job(rq_job.Job):
         except JobTimeoutException:
             self._end(execution, execution.failed(TimeUp()))
             raise
+        except InputRequired:
+            failed = JobFailed("it asks for an answer, and RQ's own worker can wait for none; a worker of ours can")
+            self._end(execution, execution.failed(failed))
+            raise failed from None
         except BaseException as error:
             self._end(execution, execution.failed(error))
             raise

@@ -9,7 +9,7 @@ from ltmc_jobs.queues.claims import CRASH_LIMIT, Claim, Ending, Run
 from workers.execution import Execution
 
 OUTCOMES = {Ending.DONE: "finished", Ending.STOPPED: "stopped"}
-NOT_ENDED = (Ending.BACK, Ending.AGAIN)
+NOT_ENDED = (Ending.BACK, Ending.AGAIN, Ending.ASKS)
 
 
 class Tally:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import mcp_types as types
@@ -54,8 +55,11 @@ class Calls:
         self, ctx: Context, meta: CallMeta, session: Session, found: Tool | Question, arguments: Any
     ) -> Answer:
         form = found.form
-        job_id = meta.job_id(session, form, arguments) or new_job_id()
-        asked = self._client_of().call(form.name, arguments, session, wait_seconds=meta.wait_seconds, job_id=job_id)
+        handling = meta.handling(session, form, arguments)
+        job_id = handling.job_id or new_job_id()
+        asked = self._client_of().call(
+            form.name, arguments, session, wait_seconds=meta.wait_seconds, handling=replace(handling, job_id=job_id)
+        )
         followed = job_id if isinstance(found, Tool) else arguments.get("job_id", "")
         telling = asyncio.create_task(self._tell_progress(ctx, session, str(followed)))
         try:

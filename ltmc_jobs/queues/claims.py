@@ -51,6 +51,7 @@ class Ending(StrEnum):
     BACK = "back"  # not begun: to the front of its queue, and no attempt
     AGAIN = "again"  # begun and interrupted: to the front of its queue
     CRASHED = "crashed"  # its own process died
+    ASKS = "asks"  # it ended a leg, and goes on when it has the answers to what it asks
 
 
 class Claim(NamedTuple):

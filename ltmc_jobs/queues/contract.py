@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from ltmc_jobs.errors import JobCancelled, JobLost, LtmcError
-from ltmc_jobs.registry import JobKind
+from ltmc_jobs.registry import JobKind, Queue
 
 
 def new_job_id() -> str:
@@ -31,6 +31,10 @@ def following_job_id(parent: str, name: str) -> str:
     except ValueError:  # an id that a user chose
         space = uuid.uuid5(uuid.NAMESPACE_OID, parent)
     return str(uuid.uuid5(space, name))
+
+
+INPUT_REQUIRED = "input_required"  # how a deferred job is shown that waits for answers
+ASKED = ("questions", "asks_first")
 
 
 class JobStatus(StrEnum):
@@ -65,6 +69,7 @@ class Principal:
 
 
 ANYONE = Principal()
+ANONYMOUS = "anonymous"  # the name of a caller of whom nothing is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,8 @@ class JobSpec:
     """A job to be: what to run with which arguments, for whom; at once, or when its time comes.
 
     `delay_seconds` counts from when the server takes it; `run_at` is seconds since 1970 by the server's clock.
+    `queue` and `result_ttl_seconds` are the kind's where they are None. `like` is what it has in common with calls that
+    it may join: "open:KEY" one that has not ended, "waiting:KEY" one that has not begun.
     """
 
     kind: JobKind
@@ -84,11 +91,14 @@ class JobSpec:
     depends_on: tuple[str, ...] = ()
     delay_seconds: float | None = None
     run_at: float | None = None
+    queue: Queue | None = None
+    result_ttl_seconds: int | None = None
+    like: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class JobRef:
-    """An enqueued job. `created` is False when a job of this id was there already.
+    """An enqueued job. `created` is False when a job of this id was there already, or another was joined.
 
     `durable` says, where it was asked for, whether the server confirmed it as kept (on its disk, or by a replica).
     """
@@ -116,20 +126,33 @@ class JobInfo:
     error: dict[str, Any] | None
     attempts: int
     meta: dict[str, Any]
+    updated_at: str | None = None
+    timeout_seconds: int = 0
+    kept_seconds: int | None = None  # how long after its end; None: for ever
+    questions: dict[str, Any] | None = None  # what it asks and waits for: `{key: {method, params}}`
+    asks_first: bool = False  # it asks before it has begun with anything
+
+    @property
+    def shown_status(self) -> str:
+        """RQ's word, or `input_required` for a job that waits for answers."""
+        return INPUT_REQUIRED if self.questions else self.status.value
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-serialisable, the id also as `job_id`."""
-        return {"job_id": self.id} | asdict(self) | {"status": self.status.value}
+        shown = {"job_id": self.id} | asdict(self) | {"status": self.shown_status}
+        return {name: value for name, value in shown.items() if name not in ASKED or self.questions}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a wait ended with: a result, an error, or neither when the time was over."""
+    """What a wait ended with: a result, an error, questions, or none of them when the time was over."""
 
     job_id: str
     status: JobStatus
     result: Any = None
     error: LtmcError | None = None
+    questions: dict[str, Any] | None = None
+    asks_first: bool = False
 
     @classmethod
     def of(cls, info: JobInfo, error: LtmcError | None = None) -> Outcome:
@@ -138,7 +161,7 @@ class Outcome:
             error = JobCancelled()
         if error is None and info.status == JobStatus.FAILED:
             error = JobLost("the job's worker died while it ran")
-        return cls(info.id, info.status, info.result, error)
+        return cls(info.id, info.status, info.result, error, info.questions, info.asks_first)
 
     @property
     def is_final(self) -> bool:

@@ -1,8 +1,9 @@
-"""Act on jobs, queues and hosts: cancel, retry; pause, resume, limit; drain. Workers look at it before they claim."""
+"""Act on jobs, queues, hosts: cancel, retry, answer; pause, resume, limit; drain. Workers look before they claim."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,9 +11,13 @@ from redis import Redis
 
 from ltmc_jobs import keys
 from ltmc_jobs.errors import Conflict, InvalidArguments, NotFound
+from ltmc_jobs.queues.answers import sealed_answer
+from ltmc_jobs.queues.envelope import Keyring
+from ltmc_jobs.queues.inspect import job_key
 from ltmc_jobs.queues.scripts import script
 
 CANCEL, RETRY, CONTROL = script("cancel", "limits"), script("retry"), script("control", "limits")
+ANSWER = script("answer")
 CANCELED_SECONDS = 86_400
 KEY = keys.key(keys.INSTALLATION, "control")
 
@@ -41,12 +46,36 @@ class Controls:
     drains: dict[str, dict[str, Any]]
 
 
-def cancel(connection: Redis, job_id: str) -> bool:
-    """Cancel a job; True if it will never run, or is being stopped. NotFound for no such job."""
-    answer = CANCEL.run(connection, [job_id, CANCELED_SECONDS]).decode()
+def cancel(connection: Redis, job_id: str, *, unless_shared: bool = False) -> bool:
+    """Cancel a job; True if it will never run, or is being stopped. NotFound for no such job.
+
+    `unless_shared`: not if another caller's call has joined it.
+    """
+    answer = CANCEL.run(connection, [job_id, CANCELED_SECONDS, "1" if unless_shared else ""]).decode()
     if answer == "missing":
         raise _missing(job_id)
     return answer in ("canceled", "stopping", "stopped")
+
+
+def answer(connection: Redis, job_id: str, answers: Mapping[str, Any], keys: Keyring) -> list[str]:
+    """Give a job answers to what it asks; it is enqueued when none is left. The keys of those that are left.
+
+    Answers to what it does not ask are ignored. NotFound for no such job.
+    """
+    while True:
+        kept = connection.hget(job_key(job_id), "ltmc_questions")
+        asked = json.loads(kept) if kept else {"questions": {}}
+        taken = {key: answers[key] for key in asked["questions"] if key in answers}
+        left = {key: question for key, question in asked["questions"].items() if key not in taken}
+        if kept and not taken:
+            return list(left)
+        rest = json.dumps(asked | {"questions": left}) if left else ""
+        sealed = [part for key, given in taken.items() for part in (key, sealed_answer(job_id, key, given, keys))]
+        done = ANSWER.run(connection, [job_id, kept or "", rest, *sealed]).decode()
+        if done == "missing":
+            raise _missing(job_id)
+        if done != "changed" or not kept:
+            return list(left)
 
 
 def retry(connection: Redis, job_id: str) -> None:

@@ -14,11 +14,13 @@ from redis import Redis
 
 from ltmc_jobs import keys
 from ltmc_jobs.errors import JobFailed, LtmcError, NotFound, from_dict
-from ltmc_jobs.queues.contract import JobInfo, JobStatus
+from ltmc_jobs.queues.contract import INPUT_REQUIRED, JobInfo, JobStatus
+from ltmc_jobs.queues.wanted import Wanted, newest
 from ltmc_jobs.registry import Queue
 
 PROJECT_DEPTH = 1000  # RQ's registries know no projects: so many of each are looked at for one
 
+MOMENTS = ("created_at", "enqueued_at", "started_at", "ended_at", "ltmc_progress_at", "ltmc_asked_at")
 REGISTRIES = {
     JobStatus.STARTED: "wip",
     JobStatus.FINISHED: "finished",
@@ -52,6 +54,7 @@ def job_info(
     kept = _json(text.get("meta"))
     meta = kept if isinstance(kept, dict) else {}
     status = state_named(text.get("status", b"queued"))
+    asked = _asked(text, status)
     return JobInfo(
         id=job_id,
         name=str(meta.get("name", "")) or _function_name(text.get("data", b"")),
@@ -66,7 +69,23 @@ def job_info(
         error=_error(text, meta) if status == JobStatus.FAILED else None,
         attempts=_number(text.get("ltmc_attempts", b"0")),
         meta=_told(job_id, text, meta) | ({"log": [_text(line) for line in lines]} if lines else {}),
+        updated_at=max(filter(None, (_time(text.get(name)) for name in MOMENTS)), default=None),
+        timeout_seconds=_number(text.get("timeout", b"0")),
+        kept_seconds=_kept(text, status),
+        questions=asked.get("questions"),
+        asks_first=bool(asked.get("first")),
     )
+
+
+def _asked(text: dict[str, bytes], status: JobStatus) -> dict[str, Any]:
+    found = _json(text.get("ltmc_questions")) if status == JobStatus.DEFERRED else None
+    return found if isinstance(found, dict) and isinstance(found.get("questions"), dict) else {}
+
+
+def _kept(text: dict[str, bytes], status: JobStatus) -> int | None:
+    failed = status in (JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
+    kept = text.get("failure_ttl" if failed else "result_ttl", b"")
+    return int(kept) if kept.isdigit() else None
 
 
 def _told(job_id: str, text: dict[str, bytes], meta: dict[str, Any]) -> dict[str, Any]:
@@ -117,34 +136,33 @@ def status(connection: Redis, job_id: str) -> JobInfo:
     return read_state(job_id, pipeline.execute())[0]
 
 
-def list_jobs(
-    connection: Redis,
-    *,
-    project: str | None = None,
-    status: JobStatus | None = None,
-    queue: str | None = None,
-    limit: int = 50,
-) -> list[JobInfo]:
+def list_jobs(connection: Redis, wanted: Wanted) -> list[JobInfo]:
     """Jobs of the given kind, newest first."""
-    queues = [queue] if queue else queue_names(connection)
-    depth = PROJECT_DEPTH if project else limit
-    statuses = [status] if status else list(JobStatus)
-    found = {job_id for name in queues for wanted in statuses for job_id in _ids(connection, name, wanted, depth)}
-    newest = heapq.nlargest(limit, _made(connection, found, project))
-    infos = [info for info in _infos(connection, [job_id for _, job_id in newest]) if info.status in statuses]
-    return sorted(infos, key=lambda info: (info.created_at or "", info.id), reverse=True)
+    queues = [wanted.queue] if wanted.queue else queue_names(connection)
+    depth = PROJECT_DEPTH if wanted.project or wanted.tool or wanted.cursor else wanted.limit
+    found = {job_id for name in queues for state in wanted.states for job_id in _ids(connection, name, state, depth)}
+    first = heapq.nlargest(wanted.limit, _made(connection, found, wanted))
+    return newest(filter(wanted.has, _infos(connection, [job_id for _, job_id in first])), wanted.limit)
 
 
-def _made(connection: Redis, ids: Iterable[str], project: str | None) -> Iterator[tuple[str, str]]:
-    """When each job of the project was made, and its id."""
-    wanted = list(ids)
+def _made(connection: Redis, ids: Iterable[str], wanted: Wanted) -> Iterator[tuple[str, str]]:
+    """When each job of the wanted was made, and its id."""
+    looked_at = list(ids)
     pipeline = connection.pipeline(transaction=False)
-    for job_id in wanted:
-        pipeline.hmget(job_key(job_id), "created_at", "meta")
-    for job_id, (made, meta) in zip(wanted, pipeline.execute(), strict=True):
+    for job_id in looked_at:
+        pipeline.hmget(job_key(job_id), "created_at", "meta", "ltmc_questions")
+    for job_id, (made, meta, asks) in zip(looked_at, pipeline.execute(), strict=True):
         told = _json(meta)
-        if made and (project is None or (isinstance(told, dict) and told.get("project") == project)):
-            yield _text(made), job_id
+        about = told if isinstance(told, dict) else {}
+        place = (_time(made) or "", job_id)
+        if (
+            made
+            and wanted.project in (None, about.get("project"))
+            and wanted.tool in (None, about.get("name"))
+            and (wanted.before is None or place < wanted.before)
+            and (asks or wanted.status != INPUT_REQUIRED)
+        ):
+            yield place
 
 
 def counts(connection: Redis) -> dict[str, dict[str, int]]:

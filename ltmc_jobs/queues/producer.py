@@ -15,7 +15,7 @@ from ltmc_jobs.errors import InvalidArguments
 from ltmc_jobs.queues.contract import JobRef, JobSpec
 from ltmc_jobs.queues.envelope import Keyring, seal
 from ltmc_jobs.queues.scripts import script
-from ltmc_jobs.registry import JobKind
+from ltmc_jobs.registry import JobKind, Queue
 
 ENQUEUE = script("enqueue", "new_job")
 PAYLOAD_LIMIT = 64 * 1024 * 1024  # bytes: the longest document that a tool takes, each character escaped
@@ -44,36 +44,45 @@ def commands(specs: Sequence[JobSpec], keys: Keyring, waiter: str = "") -> list[
     return built
 
 
-def refs(specs: Sequence[JobSpec], made: Sequence[int], durable: bool | None = None) -> list[JobRef]:
+def refs(specs: Sequence[JobSpec], made: Sequence[int | bytes], durable: bool | None = None) -> list[JobRef]:
     """What became of the jobs, from the scripts' answers."""
     return [
-        JobRef(spec.id, spec.kind.queue, created=bool(one), durable=durable)
+        JobRef(one.decode(), queue_of(spec), created=False, durable=durable)
+        if isinstance(one, bytes)
+        else JobRef(spec.id, queue_of(spec), created=bool(one), durable=durable)
         for spec, one in zip(specs, made, strict=True)
     ]
 
 
+def queue_of(spec: JobSpec) -> Queue:
+    """Where it waits."""
+    return spec.queue or spec.kind.queue
+
+
 def _command(jobs: list[tuple[JobSpec, str]], waiter: str) -> list[Any]:
-    groups: dict[tuple[str, str], int] = {}
+    groups: dict[tuple[str, str, Queue, int | None], int] = {}
     heads: list[Any] = []
     rows: list[Any] = []
     for spec, payload in jobs:
-        same = (spec.kind.name, spec.project)
+        same = (spec.kind.name, spec.project, queue_of(spec), spec.result_ttl_seconds)
         group = groups.get(same)
         if group is None:
             group = groups[same] = len(groups) + 1
-            fields = shared_fields(spec.kind, spec.project)
-            heads += (spec.kind.queue.value, len(fields), *fields)
+            fields = shared_fields(spec.kind, spec.project, spec.result_ttl_seconds)
+            heads += (queue_of(spec).value, len(fields), *fields)
         traced = meta(spec) if spec.trace_id and spec.trace_id != spec.id else ""
-        rows += (group, spec.id, payload, describe(spec), _due(spec), " ".join(spec.depends_on), waiter, traced)
+        rows += (group, spec.id, payload, describe(spec), _due(spec), " ".join(spec.depends_on))
+        rows += (waiter, traced, spec.like)
     return [len(groups), *heads, *rows]
 
 
 @lru_cache(maxsize=1024)
-def shared_fields(kind: JobKind, project: str) -> tuple[Any, ...]:
+def shared_fields(kind: JobKind, project: str, result_ttl_seconds: int | None = None) -> tuple[Any, ...]:
     """The hash fields that all jobs of a kind and project have in common, as RQ names them: name, value, …"""
     retries = ("retries_left", kind.retries) if kind.retries else ()
+    kept = kind.result_ttl_seconds if result_ttl_seconds is None else result_ttl_seconds
     return (
-        *("timeout", kind.timeout_seconds, "result_ttl", kind.result_ttl_seconds),
+        *("timeout", kind.timeout_seconds, "result_ttl", kept),
         *("failure_ttl", kind.failure_ttl_seconds, "meta", dumps({"name": kind.name, "project": project})),
         *retries,
     )
@@ -81,7 +90,13 @@ def shared_fields(kind: JobKind, project: str) -> tuple[Any, ...]:
 
 def job_fields(spec: JobSpec, keys: Keyring) -> list[Any]:
     """All hash fields of a job that do not depend on when it is made: for scripts that make jobs by themselves."""
-    own = ["data", _payload(spec, keys), "description", describe(spec), *shared_fields(spec.kind, spec.project)]
+    own = [
+        "data",
+        _payload(spec, keys),
+        "description",
+        describe(spec),
+        *shared_fields(spec.kind, spec.project, spec.result_ttl_seconds),
+    ]
     return [*own, "meta", meta(spec)] if spec.trace_id else own
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, TypeVar
 
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ResponseError
 
+from ltmc_jobs import keys
 from ltmc_jobs.errors import NotFound
 from ltmc_jobs.queues import control, inspect, producer, revival, sweep, waiting
 from ltmc_jobs.queues.contract import JobInfo, JobRef, JobSpec, JobStatus, Outcome
@@ -18,6 +20,7 @@ from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.queues.line import Line
 from ltmc_jobs.queues.reach import reaching
 from ltmc_jobs.queues.views import fleet, whereabouts
+from ltmc_jobs.queues.wanted import Wanted
 
 DURABLE_MILLISECONDS = 2000
 
@@ -95,8 +98,11 @@ class JobQueue:
     def status(self, job_id: str) -> JobInfo:
         return reached(inspect.status, self.connection, checked(job_id))
 
-    def cancel(self, job_id: str) -> bool:
-        return reached(control.cancel, self.connection, checked(job_id))
+    def cancel(self, job_id: str, *, unless_shared: bool = False) -> bool:
+        return reached(control.cancel, self.connection, checked(job_id), unless_shared=unless_shared)
+
+    def answer(self, job_id: str, answers: Mapping[str, Any]) -> list[str]:
+        return reached(control.answer, self.connection, checked(job_id), answers, self.keys)
 
     def retry(self, job_id: str) -> JobInfo:
         reached(control.retry, self.connection, checked(job_id))
@@ -105,7 +111,8 @@ class JobQueue:
     def list(
         self, *, project: str | None = None, status: JobStatus | None = None, queue: str | None = None, limit: int = 50
     ) -> list[JobInfo]:
-        return reached(inspect.list_jobs, self.connection, project=project, status=status, queue=queue, limit=limit)
+        named = None if status is None else status.value
+        return reached(inspect.list_jobs, self.connection, Wanted(project, named, None, queue, limit))
 
     def counts(self) -> dict[str, dict[str, int]]:
         return reached(inspect.counts, self.connection)
@@ -172,18 +179,41 @@ class AsyncJobQueue:
             return await self._replies.outcome(checked(job_id), seconds)
 
     async def status(self, job_id: str) -> JobInfo:
-        return await asyncio.to_thread(self._blocking.status, job_id)
+        with reaching():
+            pipeline = self._connection.pipeline()
+            inspect.ask_state(pipeline, checked(job_id))
+            return inspect.read_state(job_id, await pipeline.execute())[0]
 
-    async def cancel(self, job_id: str) -> bool:
-        return await asyncio.to_thread(self._blocking.cancel, job_id)
+    def hearing(self, job_id: str, ear: waiting.Ear) -> AbstractContextManager[None]:
+        """Within, the ear hears what is told of a job that this loop enqueued, or watches."""
+        return self._replies.hearing(job_id, ear)
+
+    async def watch(self, job_id: str) -> None:
+        """Have it told to this loop what becomes of a job."""
+        with reaching():
+            await self._replies.watch(checked(job_id))
+
+    async def steps(self, job_id: str, after: int) -> tuple[int, list[str]]:
+        """The number of the last step of a job's progress, and the steps after that one, as JSON."""
+        with reaching():
+            pipeline = self._connection.pipeline()
+            pipeline.hget(inspect.job_key(checked(job_id)), "ltmc_steps")
+            pipeline.lrange(keys.key(keys.INSTALLATION, "steps", job_id), 0, -1)
+            number, kept = await pipeline.execute()
+        last = int(number or 0)
+        return last, [step.decode() for step in kept[max(0, len(kept) - (last - after)) :]] if last > after else []
+
+    async def cancel(self, job_id: str, *, unless_shared: bool = False) -> bool:
+        return await asyncio.to_thread(self._blocking.cancel, job_id, unless_shared=unless_shared)
+
+    async def answer(self, job_id: str, answers: Mapping[str, Any]) -> list[str]:
+        return await asyncio.to_thread(self._blocking.answer, job_id, answers)
 
     async def retry(self, job_id: str) -> JobInfo:
         return await asyncio.to_thread(self._blocking.retry, job_id)
 
-    async def list(
-        self, *, project: str | None = None, status: JobStatus | None = None, queue: str | None = None, limit: int = 50
-    ) -> list[JobInfo]:
-        return await asyncio.to_thread(self._blocking.list, project=project, status=status, queue=queue, limit=limit)
+    async def list(self, wanted: Wanted) -> list[JobInfo]:
+        return await asyncio.to_thread(reached, inspect.list_jobs, self._blocking.connection, wanted)
 
     async def counts(self) -> dict[str, dict[str, int]]:
         return await asyncio.to_thread(self._blocking.counts)

@@ -6,9 +6,9 @@ import asyncio
 import os
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeAlias
 
 import redis
 from redis import Redis
@@ -38,10 +38,15 @@ READS_AT_ONCE = 8  # a connection each
 
 WATCH = script("watch")
 SUCCESSFUL = b"1"  # RQ's type of a result
+ASKS = "asks"  # the word for a job that waits for answers, beside RQ's states
+
+Ear: TypeAlias = Callable[
+    [str, str], None
+]  # hears a word (a final state, progress, asks, answered) and what goes with it
 
 
 def outcome(connection: Redis, job_id: str, seconds: float) -> Outcome:
-    """Wait for at most so long; the outcome says whether the job has ended. NotFound for an unknown job."""
+    """Wait for at most so long; the outcome says whether the job has ended, or asks. NotFound for an unknown job."""
     deadline = time.monotonic() + seconds
     seen: bytes | str = "0-0"
     while True:
@@ -53,7 +58,7 @@ def outcome(connection: Redis, job_id: str, seconds: float) -> Outcome:
         pipeline = connection.pipeline()
         ask_state(pipeline, job_id)
         info, seen = read_state(job_id, pipeline.execute())
-        if info.status.is_final or left <= 0:
+        if info.status.is_final or info.questions or left <= 0:
             return _outcome(info)
 
 
@@ -94,6 +99,7 @@ class Replies:
         self._connection = connection
         self.channel = f"{keys.PREFIX}reply:{os.urandom(8).hex()}"
         self._waiting: defaultdict[str, set[asyncio.Future[tuple[str, str | None]]]] = defaultdict(set)
+        self._ears: defaultdict[str, set[Ear]] = defaultdict(set)
         self._expected: OrderedDict[str, tuple[str, str | None] | None] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -128,10 +134,35 @@ class Replies:
         for job_id in job_ids:
             self._expected.pop(job_id, None)
 
+    @contextmanager
+    def hearing(self, job_id: str, ear: Ear) -> Iterator[None]:
+        """Within, the ear hears what is told to us of a job: of one that we enqueued, or `watch`."""
+        self._ears[job_id].add(ear)
+        try:
+            yield
+        finally:
+            self._ears[job_id].discard(ear)
+            if not self._ears[job_id]:
+                del self._ears[job_id]
+
+    async def watch(self, job_id: str) -> None:
+        """Have what becomes of a job told to us, and at once how it has ended, or that it asks."""
+        await self.listen()
+        await self._watch([job_id])
+
     async def outcome(self, job_id: str, seconds: float) -> Outcome:
-        """Wait for at most so long; NotFound for an unknown job."""
-        if seconds <= 0:
-            return await self._read(job_id)
+        """Wait for at most so long, or until the job asks; NotFound for an unknown job."""
+        until = time.monotonic() + seconds
+        while True:
+            left = until - time.monotonic()
+            if left <= 0:
+                return await self._read(job_id)
+            found = await self._awaited(job_id, left)
+            if found is not None:
+                return found
+
+    async def _awaited(self, job_id: str, seconds: float) -> Outcome | None:
+        """None if it asked, and has been answered meanwhile."""
         await self.listen()
         told: asyncio.Future[tuple[str, str | None]] = asyncio.get_running_loop().create_future()
         self._waiting[job_id].add(told)
@@ -142,8 +173,7 @@ class Replies:
                 self._tell(job_id, *already)
             status, payload = await asyncio.wait_for(told, seconds)
         except TimeoutError:
-            async with self._reading:
-                return await self._read(job_id)
+            return await self.read(job_id)
         finally:
             self._waiting[job_id].discard(told)
             if not self._waiting[job_id]:
@@ -152,6 +182,15 @@ class Replies:
             raise NotFound(f"there is no job {job_id}, or it has expired", job_id=job_id)
         if status == JobStatus.FINISHED and payload is not None:
             return Outcome(job_id, JobStatus.FINISHED, decoded_result(payload))
+        found = await self.read(job_id)
+        if status != ASKS:
+            return found
+        if job_id in self._expected:
+            self._expected[job_id] = None
+        return found if found.is_final or found.questions else None
+
+    async def read(self, job_id: str) -> Outcome:
+        """How it stands; a few at once, so that many who wait do not need a connection each."""
         async with self._reading:
             return await self._read(job_id)
 
@@ -179,10 +218,10 @@ class Replies:
                     # Also after a reconnect, when what was told meanwhile is lost.
                     self._expected.clear()
                     self._listens.set()
-                    await self._watch(list(self._waiting))
+                    await self._watch({*self._waiting, *self._ears})
                 if time.monotonic() - looked > REREAD_SECONDS:
                     looked = time.monotonic()
-                    await self._watch(list(self._waiting))
+                    await self._watch({*self._waiting, *self._ears})
             except redis.RedisError:
                 await asyncio.sleep(RECONNECT_SECONDS)
 
@@ -210,12 +249,20 @@ class Replies:
             page = wanted[start : start + WATCHED_AT_ONCE]
             states: Any = await WATCH.run_async(self._connection, [self.channel, *page])
             for job_id, status in zip(page, states, strict=True):
-                if status == b"" or JobStatus.is_end(status.decode()):
-                    self._tell(job_id, status.decode(), None)
+                word = status.decode()
+                if word in ("", ASKS) or JobStatus.is_end(word):
+                    self._hear_word(job_id, word, "")
+                    self._tell(job_id, word, None)
 
     def _told(self, text: str) -> None:
-        job_id, status, payload = text.split("\n", 2)
-        self._tell(job_id, status, payload)
+        job_id, word, payload = text.split("\n", 2)
+        self._hear_word(job_id, word, payload)
+        if word == ASKS or JobStatus.is_end(word):
+            self._tell(job_id, word, payload)
+
+    def _hear_word(self, job_id: str, word: str, payload: str) -> None:
+        for ear in tuple(self._ears.get(job_id, ())):
+            ear(word, payload)
 
     def _tell(self, job_id: str, status: str, payload: str | None) -> None:
         if job_id in self._expected:

@@ -36,7 +36,10 @@ def test_150_callers_wait_at_once(shared: Shared) -> None:
     async def call_many() -> list[str | None]:
         client = Client(shared)
         answers = await asyncio.gather(
-            *(client.call("store_memory", NOTE, SESSION, wait_seconds=3) for _ in range(150))
+            *(
+                client.call("store_memory", NOTE | {"file_name": f"{number}.md"}, SESSION, wait_seconds=3)
+                for number in range(150)
+            )
         )
         await shared.async_redis.aclose()
         return [answer.reason for answer in answers]

@@ -10,6 +10,7 @@ import pytest
 
 from ltmc_jobs.client import Client, Session
 from ltmc_jobs.errors import InvalidArguments, NotFound, UnknownMethod
+from ltmc_jobs.handling import Handling
 from ltmc_jobs.queues.contract import Principal
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
@@ -112,7 +113,10 @@ def test_the_same_job_id_is_the_same_call(run: Callable[..., Any]) -> None:
 
     async def body(client: Client) -> list[Any]:
         arguments = {"file_name": "d.md", "content": "Once."}
-        return [(await client.call("store_memory", arguments, HERE, job_id=job_id)).as_dict() for _ in range(2)]
+        return [
+            (await client.call("store_memory", arguments, HERE, handling=Handling(job_id=job_id))).as_dict()
+            for _ in range(2)
+        ]
 
     first, second = run(body)
     assert first == second

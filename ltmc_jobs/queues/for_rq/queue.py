@@ -201,7 +201,7 @@ class Queue(rq.Queue):
             count += 1
             size += len(job.data)
             heads += (self.name, len(flat), *flat)
-            rows += (count, job.id, job.data, job.description, due, " ".join(job._dependency_ids), "", "")
+            rows += (count, job.id, job.data, job.description, due, " ".join(job._dependency_ids), "", "", "")
         yield [count, *heads, *rows]
 
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from ltmc_jobs.errors import JobCancelled, JobTimeout, LtmcError, Unavailable, from_dict
+from ltmc_jobs.inquiry import InputRequired
 from ltmc_jobs.queues.isolation.birth import Birth, Command
 from ltmc_jobs.queues.isolation.child_process import ChildProcess
 from ltmc_jobs.queues.isolation.frames import encode
@@ -23,6 +24,7 @@ START_SECONDS = 60.0
 JOBS_PER_CHILD = 200
 TRIES = 2
 GROWTH_BYTES = 1 << 30
+ENDS = {"ok", "error", "asks"}  # how a child's last word on a job begins
 
 
 class Passing(Exception):
@@ -125,7 +127,7 @@ class IsolatedProcess:
         child, until = self._begun(request, timeout_seconds)
         try:
             begin()
-            while "ok" not in (message := child.receive(until)) and "error" not in message:
+            while not ENDS & (message := child.receive(until)).keys():
                 tell(message)
         except TimeoutError:
             self._replace(child)
@@ -142,6 +144,8 @@ class IsolatedProcess:
             raise
         if child.is_spent(message, self._jobs_per_child, self._growth_bytes):
             self._replace(child, gently=True)
+        if "asks" in message:
+            raise InputRequired(message["asks"], first=message["first"])
         if "error" in message:
             raise _error_of(message) from (Passing() if message.get("passes") else None)
         return message["ok"]

@@ -17,6 +17,7 @@ import psutil
 
 from ltmc_jobs.errors import JobLost, LtmcError, NotFound, from_dict
 from ltmc_jobs.queues.contract import JobInfo, JobSpec, JobStatus, Outcome
+from ltmc_jobs.queues.wanted import Wanted
 from ltmc_jobs.settings import Settings
 
 CALLS = 500
@@ -106,14 +107,13 @@ class Ledger:
             error = NotFound("its result was too long to be kept; call again", job_id=job_id)
         return Outcome.of(info, error)
 
-    def list(self, project: str, *, status: JobStatus | None, queue: str | None, limit: int) -> list[JobInfo]:
+    def list(self, wanted: Wanted) -> list[JobInfo]:
         """A project's calls, newest first."""
         if not self.is_there:
             return []
         with self._lock, closing(self._open()) as database:
-            rows = database.execute(READ + NEWEST, [project, queue, queue]).fetchall()
-        found = [_info(row) for row in rows]
-        return [info for info in found if status in (None, info.status)][:limit]
+            rows = database.execute(READ + NEWEST, [wanted.project, wanted.queue, wanted.queue]).fetchall()
+        return [info for row in rows if wanted.has(info := _info(row))][: wanted.limit]
 
     def _open(self) -> sqlite3.Connection:
         if not self._path.exists():

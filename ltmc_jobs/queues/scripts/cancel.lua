@@ -1,10 +1,12 @@
--- Cancel a job. ARGV: job, seconds that it is kept for.
--- Answer: 'missing', 'canceled' (it will never run), 'stopping' (it runs, and is being stopped), or how it has ended.
+-- Cancel a job. ARGV: job, seconds that it is kept for, '1' to let it be where other callers have joined it.
+-- Answer: 'missing', 'canceled' (it will never run), 'stopping' (it runs, and is being stopped), 'shared' (it was let be),
+-- or how it has ended.
 
 local id = ARGV[1]
-local f = call('HMGET', JOB .. id, 'status', 'origin', 'worker_name', 'ltmc_waiters', 'data', 'meta')
+local f = call('HMGET', JOB .. id, 'status', 'origin', 'worker_name', 'ltmc_waiters', 'data', 'meta', 'ltmc_joined')
 local status, queue = f[1], f[2]
 if not f[5] then return 'missing' end
+if ARGV[3] == '1' and f[7] then return 'shared' end
 if status == 'started' then
   call('HSET', JOB .. id, 'ltmc_cancel', 1)
   if f[3] and call('ZSCORE', LEASES, f[3]) then
@@ -21,7 +23,7 @@ call('ZREM', 'rq:deferred:' .. queue, id)
 call('ZREM', 'rq:scheduled:' .. queue, id)
 call('ZREM', 'rq:scheduler:scheduled_jobs', id)  -- a schedule has ended with that
 call('HSET', JOB .. id, 'status', 'canceled', 'ended_at', NOW_TEXT)
-call('HDEL', JOB .. id, 'ltmc_waiters')
+call('HDEL', JOB .. id, 'ltmc_waiters', 'ltmc_questions')
 call('EXPIRE', JOB .. id, ARGV[2])
 call('EXPIRE', JOB .. id .. ':dependents', ARGV[2])
 call('EXPIRE', 'rq:job::' .. id .. ':dependencies', ARGV[2])

@@ -1,6 +1,7 @@
 -- How a job's run ends; all in one step, fenced: whoever no longer holds the job changes nothing.
 
 local CANCELLED = '{"code": "job_cancelled", "message": "The job was cancelled.", "retry": false}'
+local ASKS_SECONDS = 604800  -- how long a job waits for its answers
 local MOST_INTERRUPTED = 3  -- attempts that ended with their worker unheard of: then it runs where it can silence none
 local TYPE = {done = '1', failed = '2', stopped = '3', retried = '4', exhausted = '5'}  -- RQ's result types
 
@@ -165,7 +166,7 @@ end
 -- The ends of a run: done, failed (with retries: again later), final (never again, but for a job with intervals of its
 -- own), refused (never begun, and never will be), stopped, back (not begun: to the front, and no attempt), again (begun
 -- and interrupted: to the front), suspect (it may have killed the process that it shared: next time in one of its own),
--- crashed (its own process died).
+-- crashed (its own process died), asks (it ended a leg: no attempt, and it goes on when it has its answers).
 local function close(worker, run, crash_limit)
   local id, job, outcome = run.id, run.job, run.outcome
   run.attempts = job.attempts
@@ -186,6 +187,12 @@ local function close(worker, run, crash_limit)
       call('HSET', JOB .. id, 'ltmc_error', run.error)
       push(job.origin, id)
     end
+  elseif outcome == 'asks' then
+    call('HSET', JOB .. id, 'status', 'deferred', 'ltmc_questions', run.payload, 'ltmc_asked_at', NOW_TEXT,
+      'ltmc_attempts', job.attempts - 1)
+    call('EXPIRE', JOB .. id, ASKS_SECONDS)
+    add_later('rq:deferred:' .. job.origin, NOW_SCORE, id)
+    tell(job.waiters, id, 'asks')
   elseif outcome == 'suspect' then
     call('HSET', JOB .. id, 'ltmc_suspect', 1)
     push_suspect(job.origin, id)

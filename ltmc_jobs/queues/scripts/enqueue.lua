@@ -1,8 +1,20 @@
 -- Enqueue jobs: each once, however often this is sent.
 -- ARGV: the number of groups; per group its queue and the hash fields that its jobs share (count, then name, value …);
 -- then per job: group, id, data, description, delay or due time ('' | '+seconds' | seconds), parents ('' | 'id id'),
--- waiter ('' | channel), meta ('' | JSON).
--- Answer: per job 1 (made now, or by the same command sent before) or 0 (was there already).
+-- waiter ('' | channel), meta ('' | JSON), and what calls like it have in common ('' | 'open:key' to join one that has not
+-- ended, 'waiting:key' to join one that has not begun).
+-- Answer: per job 1 (made now, or by the same command sent before), 0 (was there already), or the id of the one joined.
+
+local JOINED_SECONDS = 5
+
+-- The job that an earlier call like this one made, if it may be joined.
+local function joinable(how, key)
+  local id = call('GET', key)
+  local status = id and call('HGET', JOB .. id, 'status')
+  if status == 'queued' or status == 'scheduled' or status == 'deferred' or (how == 'open' and status == 'started') then
+    return id
+  end
+end
 
 local groups, at = {}, 2
 for g = 1, tonumber(ARGV[1]) do
@@ -24,7 +36,12 @@ while at <= #ARGV do
   local due, parents, waiter, meta = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
   local known = seen[id] and '' or call('HGET', JOB .. id, 'data')
   seen[id] = true
-  if known then
+  local how, like = string.match(ARGV[at + 8], '^(%a+):(.+)$')
+  local other = not known and how and joinable(how, OURS .. 'joined:' .. like)
+  if other then
+    call('HSET', JOB .. other, 'ltmc_joined', 1)
+    made[#made + 1] = other
+  elseif known then
     -- The envelope holds the moment of signing, so equal data is the same command sent again.
     made[#made + 1] = known == data and 1 or 0
   else
@@ -39,9 +56,10 @@ while at <= #ARGV do
     local ends = not group.at_front and group.ends or nil
     if new_job(id, group.queue, fields, ids, when, group.at_front, ends) == 'queued' then group.pushed = group.pushed + 1 end
     if group.ttl then call('EXPIRE', JOB .. id, group.ttl) end  -- until it runs
+    if how then call('SET', OURS .. 'joined:' .. like, id, 'EX', JOINED_SECONDS) end
     made[#made + 1] = 1
   end
-  at = at + 8
+  at = at + 9
 end
 for _, group in ipairs(groups) do
   if #group.ends > 0 then call('RPUSH', QUEUE .. group.queue, unpack(group.ends)) end

@@ -67,7 +67,8 @@ end
 
 -- Everything that belongs to a job, but for its place in a queue or a registry.
 local function delete_job(id)
-  call('DEL', JOB .. id, JOB .. id .. ':dependents', 'rq:job::' .. id .. ':dependencies', RESULTS .. id, OURS .. 'log:' .. id)
+  call('DEL', JOB .. id, JOB .. id .. ':dependents', 'rq:job::' .. id .. ':dependencies', RESULTS .. id, OURS .. 'log:' .. id,
+    OURS .. 'steps:' .. id)
 end
 
 -- Tell those who wait for a job: `waiters` are channels, parted by spaces.

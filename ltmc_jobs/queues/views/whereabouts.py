@@ -195,6 +195,10 @@ class _Look:
 
     def _deferred(self) -> tuple[str, list[str]]:
         where = f"deferred, then queue {self.info.queue}"
+        if self.info.questions:
+            return where, [
+                f"it asks for {', '.join(self.info.questions)}, and goes on when it is answered (job_answer)"
+            ]
         if self.connection.zscore(f"{keys.PREFIX}parked:{self.info.name}", self.info.id) is not None:
             parked = f"its function {self.info.name} ran at its limit when its turn came; it is next when one ends"
             return where, self._limited("func", self.info.name) or [parked]
