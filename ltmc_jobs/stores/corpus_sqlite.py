@@ -74,7 +74,10 @@ class SqliteCorpus:
             for resource_id, blob in database.execute(_VECTORS, {"wanted": _listed(resource_ids)}):
                 rows[resource_id].append(np.frombuffer(blob, dtype="<f4"))
         sums = {resource_id: np.sum(vectors, axis=0, dtype=np.float32) for resource_id, vectors in rows.items()}
-        return {resource_id: total / (np.linalg.norm(total) or 1) for resource_id, total in sums.items()}
+        return {
+            resource_id: np.asarray(total / (np.linalg.norm(total) or 1), np.float32)
+            for resource_id, total in sums.items()
+        }
 
     def texts(self, resource_ids: Iterable[int]) -> dict[int, str]:
         """Whole documents."""

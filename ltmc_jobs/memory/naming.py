@@ -1,0 +1,61 @@
+"""Naming: what callers call things and relations, and what the graph calls them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from ltmc_jobs.errors import InvalidArguments
+from ltmc_jobs.stores.contracts import Corpus, Edge, End, Graph
+
+WORDS = "name"  # the property of an edge that keeps a relation's words as they were given first
+BY_NUMBER = {"chunk": "Chunk", "message": "Message"}
+_NUMBERED = re.compile(r"(chunk|message):(\d{1,18})")
+_RESOURCE_ID = re.compile(r"[1-9]\d{0,17}")
+
+
+def relation_of(words: str) -> str:
+    """The relation that some words name: "depends on", "Depends-on" and "DEPENDS_ON" are one, "C" and "C++" are two.
+
+    Letters and digits of any alphabet stay, blanks and hyphens become underscores, and a sign is spelled out.
+    """
+    spelled = "".join(map(_spelled, unicodedata.normalize("NFKC", words)))
+    parts = [part for part in re.split(r"[\s_-]+", spelled.upper()) if part]
+    if not parts:
+        raise InvalidArguments("a relation needs a word, as in: depends on", field="relation")
+    name = "_".join(parts)
+    return name if name[0].isalpha() and not name[0].islower() else f"R_{name}"
+
+
+def words_of(edge: Edge) -> str:
+    """A relation in the words in which it was given; as the graph calls it if nobody gave any."""
+    return str(edge.properties.get(WORDS, edge.relation))
+
+
+def name_of(end: End) -> str:
+    """What callers call a node; `ends_of` reads it back."""
+    label, key = end
+    return f"{label.lower()}:{key}" if label in BY_NUMBER.values() else key
+
+
+def ends_of(corpus: Corpus, graph: Graph, project: str, names: Sequence[str]) -> dict[str, End]:
+    """The nodes that names mean: a document by its name, else by its number; `chunk:7`, `message:7`; else an entity."""
+    wanted = list(dict.fromkeys(names))
+    found: dict[str, End] = {name: ("Document", name) for name in corpus.named(project, wanted)}
+    if rest := [name for name in wanted if name not in found]:
+        # Linked by its text, and never stored.
+        found |= {node.key: ("Document", node.key) for node in graph.nodes(project, "Document", rest)}
+    numbers = {int(name): name for name in wanted if name not in found and _RESOURCE_ID.fullmatch(name)}
+    for number, document in corpus.numbered(project, numbers).items():
+        found[numbers[number]] = ("Document", document.file_name)
+    for name in wanted:
+        if name not in found and (numbered := _NUMBERED.fullmatch(name)):
+            found[name] = (BY_NUMBER[numbered[1]], numbered[2])
+    return {name: found.get(name, ("Entity", name)) for name in wanted}
+
+
+def _spelled(sign: str) -> str:
+    if sign.isalnum() or sign.isspace() or sign in "_-" or unicodedata.category(sign).startswith("M"):
+        return sign if re.fullmatch(r"[\w\s-]", sign) else ""
+    return f"_{unicodedata.name(sign, f'SIGN {ord(sign):X}')}_"
