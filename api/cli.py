@@ -27,6 +27,7 @@ ELSEWHERE = {
     "ingest": "api.ingest_command:ingest",
     "jobs": "api.job_commands:jobs",
     "restore": "api.backup:restore",
+    "reindex": "api.reindex:reindex",
     "schedules": "api.schedule_commands:schedules",
     "tools": "api.tool_list:tools",
     "why": "api.why:why",

@@ -24,8 +24,20 @@ BUILD_INDEX = JobKind(
     timeout_seconds=3600,
     executor="process",  # minutes, and the memory of a whole index: nobody is to wait for it
 )
+REINDEX = JobKind(
+    name="reindex",
+    path="workers.jobs.reindexing.reindex",
+    queue=Queue.MAINTENANCE,
+    timeout_seconds=7 * 86_400,
+    retries=10,  # a run goes on where the last one was
+    executor="process",
+    changes=("memory",),
+)
 LINK_VERSIONS = JobKind(
     name="link_versions", path="workers.jobs.graph.link_versions", queue=Queue.GRAPH, timeout_seconds=600
+)
+LOG_RETRIEVAL = JobKind(
+    name="log_retrieval", path="workers.jobs.chats.log_retrieval", queue=Queue.LOW, changes=("chats",)
 )
 RESUME_UNFINISHED = JobKind(
     name="resume_unfinished", path="workers.jobs.cleanup.resume_unfinished", queue=Queue.MAINTENANCE, retries=0

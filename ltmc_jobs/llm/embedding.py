@@ -29,11 +29,12 @@ class Embedder(Protocol):
         """Encode texts, shape (n, dimension), unit norm, in their order; tokens beyond the model's limit are cut."""
 
 
-def open_embedder(settings: Settings, *, threads: int = 1) -> Embedder:
-    """Load the embedder that the settings name, on 1 or 2 threads; Misconfigured if it cannot run here."""
-    name = minilm.canonical(settings.embedding_model)
+def open_embedder(settings: Settings, *, model: str | None = None, threads: int = 1) -> Embedder:
+    """Load the embedder that the settings name, or another one, on 1 or 2 threads; Misconfigured if it cannot run."""
+    configured = minilm.canonical(settings.embedding_model)
+    name = minilm.canonical(model or configured)
     bundled = name == minilm.MODEL
-    if settings.embedding_backend == "openvino" and not bundled:
+    if settings.embedding_backend == "openvino" and not bundled and name == configured:
         raise Misconfigured(
             f"EMBEDDING_BACKEND=openvino runs {minilm.MODEL} only, not {settings.embedding_model!r}: "
             "set EMBEDDING_BACKEND to auto or sentence-transformers"
@@ -46,7 +47,7 @@ def open_embedder(settings: Settings, *, threads: int = 1) -> Embedder:
 
     if bundled:
         return SentenceTransformersEmbedder(str(minilm.check(minilm.folder())), name=minilm.MODEL, threads=threads)
-    return SentenceTransformersEmbedder(settings.embedding_model, name=name, threads=threads)
+    return SentenceTransformersEmbedder(name, name=name, threads=threads)
 
 
 def _prefers_openvino(backend: str) -> bool:

@@ -7,7 +7,18 @@ from typing import Any
 
 from ltmc_jobs.errors import Misconfigured
 from ltmc_jobs.settings import Settings
-from ltmc_jobs.stores.contracts import Catalogue, Chats, Corpus, Graph, Links, Records, Todos, Vectors
+from ltmc_jobs.stores.contracts import (
+    Catalogue,
+    Chats,
+    Corpus,
+    Graph,
+    Links,
+    Records,
+    Todos,
+    VectorRows,
+    Vectors,
+    WeightTable,
+)
 
 # role → scheme of its URL → its module, whose `from_settings` opens it. Imported when opened: a process that needs
 # no Neo4j loads no driver.
@@ -18,6 +29,8 @@ BACKENDS: dict[str, dict[str, str]] = {
     "chats": {"sqlite": "ltmc_jobs.stores.chats_sqlite"},
     "todos": {"sqlite": "ltmc_jobs.stores.todos_sqlite"},
     "links": {"sqlite": "ltmc_jobs.stores.links_sqlite"},
+    "weights": {"sqlite": "ltmc_jobs.stores.weights_sqlite"},
+    "vector_rows": {"sqlite": "ltmc_jobs.stores.vector_rows_sqlite"},
     "vectors": {"faiss": "ltmc_jobs.stores.vectors_faiss"},
     "graph": {
         "sqlite": "ltmc_jobs.stores.graph_sqlite",
@@ -61,6 +74,18 @@ def open_links(settings: Settings) -> Links:
     """Open the links from messages to chunks, where the records are."""
     links: Links = _backend("links", settings.records_url).from_settings(settings)
     return links
+
+
+def open_weights(settings: Settings) -> WeightTable:
+    """Open the weights of searches, where the records are."""
+    weights: WeightTable = _backend("weights", settings.records_url).from_settings(settings)
+    return weights
+
+
+def open_vector_rows(settings: Settings) -> VectorRows:
+    """Open the vector rows, where the records are."""
+    rows: VectorRows = _backend("vector_rows", settings.records_url).from_settings(settings)
+    return rows
 
 
 def open_vectors(settings: Settings, records: Records, model: str, dimension: int) -> Vectors:

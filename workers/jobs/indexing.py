@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,35 +13,61 @@ from ltmc_jobs.errors import LtmcError, NotFound
 from ltmc_jobs.jobs import BUILD_INDEX
 from ltmc_jobs.queues.contract import JobSpec, Principal, following_job_id
 from ltmc_jobs.services import Services
-from ltmc_jobs.stores.contracts import Version
+from ltmc_jobs.stores.contracts import Version, digest_of
 from workers.jobs.embedding import decoded
+
+Made = tuple[str, npt.NDArray[np.float32]]  # which text, and its vector
 
 log = structlog.get_logger("ltmc.jobs")
 
 
-def index_versions(services: Services, versions: list[list[int]], embeddings: list[str]) -> dict[str, Any]:
+def index_versions(
+    services: Services, versions: list[list[int]], embeddings: list[str], reused: Sequence[tuple[int, str]] = ()
+) -> dict[str, Any]:
     """Write the vectors of `[resource_id, version, chunks]`, in their order, and make each the visible one.
 
-    Again, or behind a newer one, nothing changes; `state` is that of the last.
+    `reused` are `[place, digest]` of chunks, counted over all versions, whose text has a vector already: `embeddings`
+    leave them out. Again, or behind a newer one, nothing changes; `state` is that of the last.
     """
-    records = services.tiers.records
+    records, rows = services.tiers.records, services.tiers.vector_rows
     found = [_found(services, resource_id, version) for resource_id, version, _ in versions]
-    vectors: list[npt.NDArray[np.float32]] = []
+    made: list[Made] = []
     # Of versions that are done the chunks may be gone, and so may the vectors that were made for them.
     if any(version.state == "recorded" for version in found):
-        vectors = [vector for job_id in embeddings for vector in decoded(services.result_of(job_id))]
+        made = _made(services, embeddings, dict(reused)) or _made_here(services, versions)
     begin, published = 0, 0
     for version, (_, _, chunks) in zip(found, versions, strict=True):
-        end = begin + chunks
+        own, begin = made[begin : begin + chunks], begin + chunks
         if version.state == "recorded":
-            rows = list(zip(version.chunk_ids, vectors[begin:end], strict=True))
-            records.add_vectors(rows, model=services.tiers.model)
+            pairs = list(zip(version.chunk_ids, own, strict=True))
+            records.add_vectors([(chunk, vector) for chunk, (_, vector) in pairs], model=services.tiers.model)
+            rows.note_texts((chunk, digest) for chunk, (digest, _) in pairs)
             published += records.publish(version.resource_id, version.version)
-        begin = end
     services.shared.queue.forget(embeddings)  # a run that is repeated before this line needs them again
     for project in {version.project for version in found if version.state == "recorded"}:
         _fold(services, project)
-    return {"versions": versions, "vectors": len(vectors), "published": published, "state": found[-1].state}
+    return {"versions": versions, "vectors": len(made), "published": published, "state": found[-1].state}
+
+
+def _made(services: Services, embeddings: Sequence[str], reused: dict[int, str]) -> list[Made] | None:
+    """The vectors that were made for versions, and those that were there; None if some are gone, or of another model."""
+    model = services.tiers.model
+    known = services.tiers.vector_rows.known(reused.values(), model=model) if reused else {}
+    results = [services.result_of(job_id) for job_id in embeddings]
+    if len(known) < len(set(reused.values())) or any(result["model"] != model for result in results):
+        return None
+    fresh = (pair for result in results for pair in zip(result["digests"], decoded(result), strict=True))
+    count = len(reused) + sum(int(result["count"]) for result in results)
+    return [(reused[place], known[reused[place]]) if place in reused else next(fresh) for place in range(count)]
+
+
+def _made_here(services: Services, versions: list[list[int]]) -> list[Made]:
+    """The same by the model in use, for the few jobs that a change of all vectors, or of a document, overtook."""
+    texts: list[str] = []
+    for resource_id, version, chunks in versions:
+        own = [chunk.text for chunk in services.tiers.records.version_chunks(resource_id, version)]
+        texts += own if len(own) == chunks else [""] * chunks  # of one that is done no vector is wanted
+    return list(zip(map(digest_of, texts), services.tiers.embedder.encode(texts), strict=True))
 
 
 def _found(services: Services, resource_id: int, version: int) -> Version:

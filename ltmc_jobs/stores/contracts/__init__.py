@@ -6,10 +6,12 @@ from ltmc_jobs.stores.contracts.corpus import Corpus, StoredDocument
 from ltmc_jobs.stores.contracts.graph import Direction, Edge, End, Graph, Merged, Node, check_graph_name
 from ltmc_jobs.stores.contracts.links import Links
 from ltmc_jobs.stores.contracts.page import Page, filled
-from ltmc_jobs.stores.contracts.records import Chunk, ChunkText, Document, Records, Surroundings, Version, WordsFound
+from ltmc_jobs.stores.contracts.records import Chunk, ChunkText, Document, Place, Records, Surroundings, Version, WordsFound
 from ltmc_jobs.stores.contracts.scope import Scope
 from ltmc_jobs.stores.contracts.todos import FoundTodo, Todos
+from ltmc_jobs.stores.contracts.vector_rows import VectorRows, digest_of
 from ltmc_jobs.stores.contracts.vectors import Hit, Snapshot, VectorRow, Vectors
+from ltmc_jobs.stores.contracts.weights import WeightTable
 
 __all__ = [
     "Catalogue",
@@ -29,17 +31,21 @@ __all__ = [
     "Merged",
     "Node",
     "Page",
+    "Place",
     "Records",
     "Scope",
     "Snapshot",
-    "Surroundings",
     "StoredDocument",
+    "Surroundings",
     "Todos",
     "ToolMessages",
     "VectorRow",
+    "VectorRows",
     "Vectors",
     "Version",
+    "WeightTable",
     "WordsFound",
     "check_graph_name",
+    "digest_of",
     "filled",
 ]
