@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal, NotRequired
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from ltmc_jobs.errors import InvalidArguments
@@ -35,6 +35,7 @@ Ways = Annotated[Literal["in", "out", "both"], Field(description="Follow links o
 WithChunks = Annotated[bool, Field(description="Also show the chunks that documents are cut into (HAS_CHUNK)")]
 
 
+@with_config(ConfigDict(extra="ignore"))
 class GivenDocument(TypedDict):
     """A document: the text itself, or the id of one that is stored."""
 

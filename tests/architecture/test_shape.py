@@ -88,6 +88,7 @@ def test_tools_are_declared_once_in_the_module_of_their_group() -> None:
         "cache": 3,
         "chat": 2,
         "context": 7,
+        "graph": 4,
         "todos": 4,
         "memory": 2,
         "jobs": 4,
