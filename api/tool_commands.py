@@ -122,7 +122,7 @@ def _option(name: str, schema: dict[str, Any], *, required: bool) -> click.Optio
     if kind == "array":
         many = schema.get("items", {}).get("type") == "string"
         return click.Option([flag, dest], multiple=many, metavar=None if many else "JSON", required=required, help=text)
-    metavar = None if kind in (*TYPES, "string") else "JSON"
+    metavar = None if kind in (*TYPES, "string") or _may_be_text(schema) else "JSON"
     return click.Option([flag, dest], type=TYPES.get(str(kind), str), metavar=metavar, required=required, help=text)
 
 
@@ -154,6 +154,8 @@ def _value(name: str, value: Any, schema: dict[str, Any]) -> Any:
         try:
             return json.loads(value)
         except ValueError as error:
+            if _may_be_text(schema):
+                return value
             raise click.BadParameter(f"not JSON: {error}", param_hint=f"--{name.replace('_', '-')}") from None
     return value
 
@@ -175,6 +177,11 @@ def _text(name: str, value: str) -> str:
 
 def _is_long(schema: dict[str, Any]) -> bool:
     return schema.get("type") == "string" and "enum" not in schema and schema.get("maxLength", LONG_TEXT) >= LONG_TEXT
+
+
+def _may_be_text(schema: dict[str, Any]) -> bool:
+    """Whether a text is one of the forms that an argument takes, so that it needs no quotes."""
+    return any(kind.get("type") == "string" for kind in schema.get("anyOf", []))
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
