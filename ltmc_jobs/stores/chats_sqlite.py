@@ -35,24 +35,14 @@ LOG = """
 """
 OF_JOB = MESSAGES + "WHERE c.project = :project AND c.job_id = :job_id"
 BY_ID = MESSAGES + "WHERE c.id = :id AND c.project = :project"
-SAID = """
-    WHERE c.project = :project AND c.source_tool = :source_tool
-    AND (:conversation_id IS NULL OR c.conversation_id = :conversation_id)
-"""
-OF_TOOL = MESSAGES + SAID + "ORDER BY c.timestamp DESC, c.id DESC LIMIT :limit OFFSET :offset"
-OF_TOOL_COUNT = "SELECT count(*) FROM chat_history c " + SAID
-# Roles stand in the rows alone, so they are read for the conversations of the page, and not for all.
+# All that a tool said, and what it said in one conversation: each has an index of its own.
+SAID = "WHERE c.project = :project AND c.source_tool = :source_tool "
+SAID_THERE = SAID + "AND c.conversation_id = :conversation_id "
+NEWEST_FIRST = "ORDER BY c.timestamp DESC, c.id DESC LIMIT :limit OFFSET :offset"
 CONVERSATIONS = """
-    WITH page AS MATERIALIZED (
-        SELECT conversation_id, count(*) AS messages, min(timestamp) AS first, max(timestamp) AS last, max(id) AS id
-        FROM chat_history WHERE project = :project AND source_tool = :source_tool
-        GROUP BY conversation_id ORDER BY last DESC, id DESC LIMIT :limit OFFSET :offset)
-    SELECT conversation_id, messages, first, last, (
-        SELECT json_group_array(role) FROM (
-            SELECT DISTINCT c.role FROM chat_history c
-            WHERE c.project = :project AND c.conversation_id = page.conversation_id AND c.source_tool = :source_tool
-            ORDER BY c.role))
-    FROM page ORDER BY last DESC, id DESC
+    SELECT conversation_id, count(*), min(timestamp), max(timestamp) AS last, json_group_array(DISTINCT role)
+    FROM chat_history WHERE project = :project AND source_tool = :source_tool
+    GROUP BY conversation_id ORDER BY last DESC, max(id) DESC LIMIT :limit OFFSET :offset
 """
 CONVERSATIONS_COUNT = """
     SELECT count(DISTINCT conversation_id) FROM chat_history WHERE project = :project AND source_tool = :source_tool
@@ -122,10 +112,11 @@ class SqliteChats:
         self, source_tool: str, *, project: str, conversation_id: str | None = None, limit: int, offset: int = 0
     ) -> Page[ChatMessage]:
         """The messages of a client tool, newest first."""
+        which = SAID if conversation_id is None else SAID_THERE
         asked = {"project": project, "source_tool": source_tool, "conversation_id": conversation_id}
         with self._file.reading() as database:
-            found = _messages(database, OF_TOOL, asked | {"limit": limit, "offset": offset})
-            return Page(found, offset, _number(database, OF_TOOL_COUNT, asked))
+            found = _messages(database, MESSAGES + which + NEWEST_FIRST, asked | {"limit": limit, "offset": offset})
+            return Page(found, offset, _number(database, "SELECT count(*) FROM chat_history c " + which, asked))
 
     def conversations(self, source_tool: str, *, project: str, limit: int, offset: int = 0) -> Page[ToolConversation]:
         """The conversations in which a client tool said something, newest first."""
@@ -133,7 +124,7 @@ class SqliteChats:
         with self._file.reading() as database:
             rows = database.execute(CONVERSATIONS, asked | {"limit": limit, "offset": offset})
             found = [
-                ToolConversation(name, messages, first, last, json.loads(roles))
+                ToolConversation(name, messages, first, last, sorted(json.loads(roles)))
                 for name, messages, first, last, roles in rows
             ]
             return Page(found, offset, _number(database, CONVERSATIONS_COUNT, asked))

@@ -2,8 +2,9 @@
 ALTER TABLE chat_history ADD COLUMN job_id TEXT;
 CREATE UNIQUE INDEX chat_history_job ON chat_history (project, job_id);
 DROP INDEX chat_history_tool;
-CREATE INDEX chat_history_tool ON chat_history (project, source_tool, timestamp, id, conversation_id)
-    WHERE source_tool IS NOT NULL;
+CREATE INDEX chat_history_tool ON chat_history (project, source_tool, timestamp, id) WHERE source_tool IS NOT NULL;
+CREATE INDEX chat_history_tool_conversation
+    ON chat_history (project, source_tool, conversation_id, timestamp, id, role) WHERE source_tool IS NOT NULL;
 CREATE VIRTUAL TABLE chat_words USING fts5(
     content, content='chat_history', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2'
 );
