@@ -26,8 +26,9 @@ log = structlog.get_logger("ltmc.api")
 
 def session_of(request: Request, project: str) -> Session:
     """On whose behalf: `?project=` or X-LTMC-Project, else the given one; the request's id becomes the trace."""
-    named = request.query_params.get("project") or request.headers.get("x-ltmc-project") or project
-    return Session(named, principal_of(request.scope), request_id(request))
+    said = [request.query_params.get("project"), request.headers.get("x-ltmc-project")]
+    sessions = [Session(named, principal_of(request.scope), request_id(request)) for named in (*said, project) if named]
+    return sessions[0]  # made of each, so that a wrong one is refused, and not passed over
 
 
 def request_id(request: Request) -> str:

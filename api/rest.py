@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import JSONResponse
 
 from api import openapi
@@ -19,6 +19,8 @@ from ltmc_jobs.errors import InvalidArguments
 from ltmc_jobs.form import Form
 from ltmc_jobs.handling import priority_named
 from ltmc_jobs.registry import Tool
+
+JobId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$", description="The job's id")]
 
 
 def router(client_of: Callable[[], Client], project: str) -> APIRouter:
@@ -68,7 +70,7 @@ def router(client_of: Callable[[], Client], project: str) -> APIRouter:
     @routes.get(
         "/jobs/{job_id}", summary="Where a job stands", responses=openapi.answers(openapi.refer("Job")), **one_job
     )
-    async def show_job(request: Request, job_id: str) -> dict[str, Any]:
+    async def show_job(request: Request, job_id: JobId) -> dict[str, Any]:
         return (await client_of().call("job_status", {"job_id": job_id}, session_of(request, project))).as_dict()
 
     @routes.delete(
@@ -77,7 +79,7 @@ def router(client_of: Callable[[], Client], project: str) -> APIRouter:
         responses=openapi.tool_answers(registry.find("job_cancel").form),
         **one_job,
     )
-    async def cancel_job(request: Request, job_id: str) -> dict[str, Any]:
+    async def cancel_job(request: Request, job_id: JobId) -> dict[str, Any]:
         return (await client_of().call("job_cancel", {"job_id": job_id}, session_of(request, project))).as_dict()
 
     @routes.get(
@@ -87,7 +89,7 @@ def router(client_of: Callable[[], Client], project: str) -> APIRouter:
         openapi_extra={"parameters": [openapi.WAIT, *openapi.PROJECT]},
         responses=openapi.with_handle({"type": "object"}),
     )
-    async def job_result(request: Request, job_id: str) -> JSONResponse:
+    async def job_result(request: Request, job_id: JobId) -> JSONResponse:
         asked = registry.find("job_result").form.accept({"job_id": job_id})
         session, wait = session_of(request, project), wait_of(request)
         return respond(await client_of().result(session, asked["job_id"], wait or 0.0))
