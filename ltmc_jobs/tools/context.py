@@ -77,7 +77,7 @@ def build_context(
     documents: Documents,
     max_tokens: Annotated[int, Field(ge=100, le=32_000, description="How long the context may be")] = 4000,
 ) -> BuiltContext:
-    """Put documents together as one text of at most max_tokens tokens of all-MiniLM-L6-v2, the best scores first.
+    """Put documents together as one text of at most max_tokens tokens of the embedding model, the best scores first.
 
     Each is in it whole or not at all: one that does not fit is left out, and those behind it are tried.
     """
