@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance.conftest import Platform
 from tests.acceptance.front import web_of
+from tests.acceptance.test_cli import called, printed
 from tests.conftest import wait_until
 
 
@@ -74,6 +75,19 @@ def test_todos_over_http(web: httpx.Client) -> None:
     assert [found["title"] for found in agent("search_todos", query="50%")["todos"]] == ["Save 50% of it"]
     missing = agent.answer("complete_todo", {"todo_id": 10**9})["error"]
     assert (missing["code"], missing["data"]["code"]) == (-32002, "not_found")
+
+
+def test_todos_by_command(platform: Platform) -> None:
+    """A07, A08: words and numbers stand there as they are, without quotes."""
+    for title, priority in (("Call Ada", "high"), ("Call Bob", 1)):
+        printed(called(platform, "add-todo", title, "--priority", priority, "--project", "work-cli"))
+    listed = printed(called(platform, "list-todos", "--status", "pending", "--project", "work-cli"))
+    assert [(todo["title"], todo["priority"]) for todo in listed["todos"]] == [
+        ("Call Bob", "low"),
+        ("Call Ada", "high"),
+    ]
+    refused = called(platform, "add-todo", "x", "--priority", "urgent", "--project", "work-cli")
+    assert (refused.returncode != 0, "priority" in refused.stderr) == (True, True)
 
 
 def test_context_over_http(web: httpx.Client) -> None:
