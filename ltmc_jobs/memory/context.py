@@ -15,7 +15,7 @@ def build(documents: Sequence[dict[str, Any]], max_tokens: int) -> BuiltContext:
     """Documents `{content, title?, score?}` by score, the highest first, equal ones as given, each whole or not at all.
 
     One that does not fit is left out, and those behind it are tried; one without a visible character is passed over.
-    Counted are the tokens of all-MiniLM-L6-v2 without its two marks.
+    Counted is as by `count_tokens`.
     """
     order = sorted(range(len(documents)), key=lambda place: -_score(documents[place]))
     included, left_out, room = [], [], max_tokens
@@ -43,8 +43,17 @@ def build(documents: Sequence[dict[str, Any]], max_tokens: int) -> BuiltContext:
 
 
 def count_tokens(text: str) -> int:
-    """How many tokens the embedding model's tokenizer makes of a text."""
-    return len(minilm.tokenizer().encode(text, add_special_tokens=False))
+    """How many tokens all-MiniLM-L6-v2's tokenizer makes of a text; a word unknown to it has one more per 4 characters.
+
+    For it makes a single token of whatever has over 100 characters without a blank, which no reader does.
+    """
+    tokenizer = minilm.tokenizer()
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    ids, unknown = encoding.ids, tokenizer.token_to_id("[UNK]")
+    if unknown not in ids:
+        return len(ids)
+    spans = zip(ids, encoding.offsets, strict=True)
+    return len(ids) + sum((end - start) // 4 for token, (start, end) in spans if token == unknown)
 
 
 def _score(document: dict[str, Any]) -> float:

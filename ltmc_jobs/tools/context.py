@@ -77,9 +77,10 @@ def build_context(
     documents: Documents,
     max_tokens: Annotated[int, Field(ge=100, le=32_000, description="How long the context may be")] = 4000,
 ) -> BuiltContext:
-    """Put documents together as one text of at most max_tokens tokens of the embedding model, the best scores first.
+    """Put documents together as one text of at most max_tokens tokens, the best scores first.
 
-    Each is in it whole or not at all: one that does not fit is left out, and those behind it are tried.
+    Each is in it whole or not at all: one that does not fit is left out, and those behind it are tried. The embedding
+    model's tokenizer counts; a word of more than 100 characters counts for one token per 4 of them.
     """
     return services.build_context(documents, max_tokens)
 

@@ -55,7 +55,17 @@ def test_the_best_come_first_and_what_does_not_fit_is_passed_over(call: Caller) 
     assert (nothing["context"], nothing["token_count"], nothing["max_tokens"]) == ("", 0, 4000)
 
 
-PIECE = st.text(st.sampled_from("ab éÉ\u0301\n\t.#[]CLSEP漢😀\x00\u200b"), max_size=30)
+def test_an_endless_word_is_no_single_token(call: Caller) -> None:
+    """A11: though the tokenizer makes one of it; ordinary text counts as the tokenizer does."""
+    built = call("build_context", documents=[document("QUJD" * 500, 1), document("Basalt.", 0)], max_tokens=100)
+    assert (built["context"], built["left_out"]) == ("Basalt.", [0])
+    assert count_tokens("QUJD" * 500) == 501
+    assert count_tokens("Basalt 😀😀 漢字.") == len(
+        minilm.tokenizer().encode("Basalt 😀😀 漢字.", add_special_tokens=False)
+    )
+
+
+PIECE = st.text(st.sampled_from("ab éÉ\u0301\n\t.#[]CLSEP漢😀\x00\u200b"), max_size=30) | st.just("UNK" * 40)
 DOCUMENTS = st.lists(
     st.builds(
         lambda content, title, score: document(content, score, title=title),
