@@ -104,12 +104,12 @@ def test_only_visible_chunks_of_the_project_are_found(vectors: Vectors, writer: 
 
 
 def test_a_search_stays_in_its_conversation(vectors: Vectors, writer: Writer, records: Records) -> None:
-    """By words and by meaning, one conversation's documents are all found, however many others lie nearer."""
+    """By meaning, one conversation's documents are all found, however many others lie nearer."""
     writer.store("near.md", text(60), seed=1)
     mine = writer.record("mine.md", text(4), conversation_id="mine")
-    words = records.search_words("line", scope=Scope("default", "mine"), limit=9)
-    assert set(ids(words)) == set(mine.chunk_ids)
-    assert records.search_words("line", scope=Scope("default", "other"), limit=9) == []
+    words = records.search_words("line", scope=Scope("default", "mine"))
+    assert set(words.scores) == set(mine.chunk_ids)
+    assert records.search_words("line", scope=Scope("default", "other")).scores == {}
     writer.embed(mine, seed=5000)
     assert records.publish(mine.resource_id, mine.version)
     for conversation, wanted in (("mine", set(mine.chunk_ids)), ("other", set())):

@@ -14,7 +14,7 @@ from ltmc_jobs.services import Tiers
 from ltmc_jobs.stores.contracts import Records, Scope, Vectors
 from ltmc_jobs.stores.faiss_index.plan import Sizes
 from ltmc_jobs.stores.vectors_faiss import FaissVectors
-from tests.contracts.conftest import DIMENSION, Writer, lines, unit
+from tests.contracts.conftest import DIMENSION, Writer, unit
 
 EVERYTHING = Scope("default")
 
@@ -88,11 +88,9 @@ def test_both_names_of_the_bundled_model_are_one(name: str, make_settings: Calla
     """M04: what one name stored, the other finds, and neither loads another runtime for it."""
     tiers = Tiers(make_settings(EMBEDDING_MODEL=name))  # type: ignore[arg-type]
     assert tiers.model == minilm.MODEL
-    version = tiers.records.record(
-        project="default", file_name="a", resource_type="note", content="a\n", chunks=lines("a\n"), job_id="j"
-    )
+    version = Writer(tiers.records).record("a", "a\n")
     tiers.records.add_vectors([(version.chunk_ids[0], unit(1, minilm.DIMENSION))], model=minilm.MODEL)
     assert tiers.records.publish(version.resource_id, version.version)
     assert len(tiers.vectors.search(unit(1, minilm.DIMENSION), scope=EVERYTHING, k=1)) == 1
-    assert "embedder" not in vars(tiers)
+    assert not vars(tiers)["_embedders"]
     tiers.close()

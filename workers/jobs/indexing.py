@@ -50,7 +50,7 @@ def index_versions(
 
 
 def _made(services: Services, embeddings: Sequence[str], reused: dict[int, str]) -> list[Made] | None:
-    """The vectors that were made for versions, and those that were there; None if some are gone, or of another model."""
+    """The vectors that were made, and those that were there; None if some are gone, or of another model."""
     model = services.tiers.model
     known = services.tiers.vector_rows.known(reused.values(), model=model) if reused else {}
     results = [services.result_of(job_id) for job_id in embeddings]
