@@ -34,6 +34,7 @@ class Form:
     validator: Draft202012Validator = field(repr=False, compare=False)
     model: type[BaseModel] = field(repr=False, compare=False)
     aliases: Mapping[str, str] = field(default_factory=dict)  # another name of an argument → its name
+    instead: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # an argument → those that it stands for
     returned: Any = field(default=Any, repr=False, compare=False)
     returns: TypeAdapter[Any] = field(default_factory=lambda: TypeAdapter(Any), repr=False, compare=False)
     is_wrapped: bool = False  # the result is no object: it goes out as `{result: …}`
@@ -45,6 +46,7 @@ class Form:
         error = best_match(self.validator.iter_errors(arguments))
         if error is not None:
             raise self._refusal(error)
+        self._check_instead(arguments)
         own = {name: value for name, value in arguments.items() if name in self.model.model_fields}
         # JSON Schema calls 5.0 an integer; the model makes it one.
         try:
@@ -53,6 +55,15 @@ class Form:
             first = refused.errors(include_url=False, include_context=False)[0]
             where = ".".join(map(str, first["loc"]))
             raise InvalidArguments(f"{self.name}: {where}: {first['msg']}", field=where) from None
+
+    def _check_instead(self, arguments: dict[str, Any]) -> None:
+        """Either an argument that stands for others is given, or those are."""
+        for name, others in self.instead.items():
+            for other in others:
+                if arguments.get(name) is None and arguments.get(other) is None:
+                    raise InvalidArguments(f"{self.name}: {other} is required (or {name})", field=other)
+                if arguments.get(name) is not None and arguments.get(other) is not None:
+                    raise InvalidArguments(f"{self.name}: {name} stands in place of {other}; give one", field=other)
 
     def named(self, arguments: Any) -> Any:
         """The arguments under their own names, where older ones were used."""
@@ -101,6 +112,7 @@ def form_of(
     follows: tuple[str, ...] = (),
     awaits: str = RECORDED,
     aliases: Mapping[str, str] | None = None,
+    instead: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Form:
     """Read a function: its first `skip` parameters are the platform's, the others are what callers give.
 
@@ -148,6 +160,7 @@ def form_of(
         validator=Draft202012Validator(schema),
         model=model,
         aliases=aliases or {},
+        instead=instead or {},
         returned=returned,
         returns=returns,
         is_wrapped=is_wrapped,

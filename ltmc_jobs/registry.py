@@ -201,6 +201,7 @@ def _declare_tool(
     executor: ExecutorName | None = None,
     awaits: str = RECORDED,
     aliases: Mapping[str, str] | None = None,
+    instead: Mapping[str, tuple[str, ...]] | None = None,
     also_named: tuple[str, ...] = (),
     destructive: bool = False,
     idempotent: bool = False,
@@ -214,7 +215,13 @@ def _declare_tool(
     place = Queue(queue)
     takes_services = next(iter(inspect.signature(function).parameters), "") in SERVICES
     form = form_of(
-        function, skip=int(takes_services), reads_only=not changes, follows=follows, awaits=awaits, aliases=aliases
+        function,
+        skip=int(takes_services),
+        reads_only=not changes,
+        follows=follows,
+        awaits=awaits,
+        aliases=aliases,
+        instead=instead,
     )
     kind = JobKind(
         name=name,

@@ -62,6 +62,7 @@ class Options(TypedDict, total=False):
     result_ttl_seconds: int
     executor: ExecutorName | None
     aliases: Mapping[str, str] | None
+    instead: Mapping[str, tuple[str, ...]] | None
     also_named: tuple[str, ...]
     destructive: bool
     idempotent: bool

@@ -86,7 +86,7 @@ class LocalChild(Child):
             for version in tiers.records.unfinished(older_than_seconds=UNFINISHED_SECONDS):
                 chunks = tiers.records.version_chunks(version.resource_id, version.version)
                 who = {"principal": Principal("maintenance"), "trace_id": version.job_id}
-                named = following(version, chunks, model=tiers.model, **who)  # type: ignore[arg-type]
+                named = following([(version, chunks)], model=tiers.model, **who)  # type: ignore[arg-type]
                 specs += [spec for group in named.values() for spec in group]
         except LtmcError as error:  # of the store: the call itself was served
             log.error("unfinished versions cannot be resumed", error=str(error))

@@ -1,90 +1,132 @@
-"""The way in: cut a document, record it in one transaction, and name the jobs that make it searchable and linked."""
+"""The way in: cut documents, record them, and name the jobs that make them searchable and linked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
-from ltmc_jobs.jobs import EMBED_TEXTS, INDEX_VERSION, LINK_VERSION
+from ltmc_jobs.jobs import EMBED_TEXTS, INDEX_VERSIONS, LINK_VERSIONS
 from ltmc_jobs.memory.chunking import split
+from ltmc_jobs.memory.kinds import Kind, kind_of
 from ltmc_jobs.queues.contract import JobSpec, Principal, following_job_id
-from ltmc_jobs.stores.contracts import Chunk, ChunkText, Records, Version
+from ltmc_jobs.stores.contracts import Chunk, ChunkText, Document, Records, Version
 
 BATCH_CHUNKS = 64  # texts that travel in one embedding job
 
+Recorded = tuple[Version, Sequence[Chunk | ChunkText]]
 
-def record(
-    records: Records,
-    *,
-    project: str,
-    file_name: str,
-    content: str,
-    resource_type: str,
-    conversation_id: str | None,
-    job_id: str,
-) -> tuple[Version, Sequence[Chunk | ChunkText]]:
+
+def record(records: Records, document: Document, *, job_id: str) -> Recorded:
     """Record a new version; its words can be found from here on. With it come its chunks, in order."""
-    document = {
-        "project": project,
-        "file_name": file_name,
-        "resource_type": resource_type,
-        "content": content,
-        "job_id": job_id,
-    }
     # Looked up first: cutting a large text takes seconds, and a sync sends most of them unchanged.
-    version = records.recorded(**document, conversation_id=conversation_id)
+    version = records.recorded(document, job_id=job_id)
     if version is None:
-        chunks = split(content, kind=resource_type)
-        version = records.record(**document, chunks=chunks, conversation_id=conversation_id)
+        chunks = cut(document)
+        version = records.record(document, chunks, job_id=job_id)
         if version.created:
             return version, chunks
     return version, records.version_chunks(version.resource_id, version.version)
 
 
+def cut(document: Document) -> list[ChunkText]:
+    """A document's chunks, each with the header that says when and by whom."""
+    is_turn = document.conversation_id is not None
+    kind = kind_of(document.resource_type, is_part=is_turn)
+    # A single turn of a conversation may itself be long prose.
+    chunks = split(document.content, kind="document" if kind is Kind.DIALOGUE and is_turn else kind.value)
+    said = header(document)
+    return [ChunkText(chunk.content, chunk.start, chunk.end, said) for chunk in chunks] if said else chunks
+
+
+def header(document: Document) -> str:
+    """When it happened and who said it, in words that questions use; empty where neither is known."""
+    parts = []
+    if document.occurred_at:
+        when = datetime.fromisoformat(document.occurred_at)
+        parts.append(f"{when.day} {when:%B %Y}")
+    if document.speaker and not document.content.startswith(document.speaker):
+        parts.append(document.speaker)
+    return f"{', '.join(parts)}: " if parts else ""
+
+
 def following(
-    version: Version,
-    chunks: Sequence[Chunk | ChunkText],
-    *,
-    model: str,
-    principal: Principal,
-    trace_id: str,
+    recorded: Sequence[Recorded], *, model: str, principal: Principal, trace_id: str
 ) -> dict[str, list[JobSpec]]:
-    """What remains to be done for a version: `searchable` (embedding jobs, then indexing) and `linked`.
+    """What remains to be done for versions: `searchable` (embedding jobs, then indexing) and `linked`.
 
-    Ids depend on the version alone, so that enqueuing again changes nothing.
+    Small documents share jobs. Each indexing job waits for the one before, so that the last of a list ends it. Ids
+    depend on the versions alone, so that enqueuing again changes nothing.
     """
+    searchable: list[JobSpec] = []
+    linked: list[JobSpec] = []
+    before: tuple[str, ...] = ()
+    for group in _groups([one for one in recorded if one[0].state == "recorded"]):
+        jobs = _Jobs(group, principal, trace_id)
+        embeddings = jobs.embeddings(model)
+        index = jobs.index([spec.id for spec in embeddings], before)
+        searchable += [*embeddings, index]
+        linked.append(jobs.link(index.id, *(spec.id for spec in linked[-1:])))
+        before = (index.id,)
+    for group in _groups([one for one in recorded if one[0].state == "searchable"]):
+        linked.append(_Jobs(group, principal, trace_id).link())
+    return ({"searchable": searchable} if searchable else {}) | ({"linked": linked} if linked else {})
 
-    def spec_id(name: str) -> str:
+
+def _groups(recorded: Sequence[Recorded]) -> Iterator[list[Recorded]]:
+    """Versions of one project that are embedded, indexed and linked together."""
+    group: list[Recorded] = []
+    held = 0
+    for version, chunks in recorded:
+        if group and (held + len(chunks) > BATCH_CHUNKS or group[0][0].project != version.project):
+            yield group
+            group, held = [], 0
+        group.append((version, chunks))
+        held += max(1, len(chunks))
+    if group:
+        yield group
+
+
+class _Jobs:
+    """The jobs of one group."""
+
+    def __init__(self, group: list[Recorded], principal: Principal, trace_id: str) -> None:
+        self._group = group
+        first = group[0][0]
         # One job may record several documents.
-        return following_job_id(version.job_id, f"{version.file_name}:{name}")
+        self._name = first.file_name if len(group) == 1 else f"{first.file_name}+{len(group) - 1}"
+        self._parent = first.job_id
+        self._common = {"project": first.project, "principal": principal, "trace_id": trace_id}
 
-    common = {"project": version.project, "principal": principal, "trace_id": trace_id}
-    embeddings = [
-        JobSpec(
-            kind=EMBED_TEXTS,
-            args={"texts": [chunk.content for chunk in chunks[at : at + BATCH_CHUNKS]], "model": model},
-            id=spec_id(f"embedding:{at}"),
-            **common,  # type: ignore[arg-type]
+    def embeddings(self, model: str) -> list[JobSpec]:
+        texts = [chunk.text for _, chunks in self._group for chunk in chunks]
+        return [
+            JobSpec(
+                kind=EMBED_TEXTS,
+                args={"texts": texts[at : at + BATCH_CHUNKS], "model": model},
+                id=self._id(f"embedding:{at}"),
+                **self._common,  # type: ignore[arg-type]
+            )
+            for at in range(0, len(texts), BATCH_CHUNKS)
+        ]
+
+    def index(self, embeddings: list[str], before: tuple[str, ...]) -> JobSpec:
+        versions = [[version.resource_id, version.version, len(chunks)] for version, chunks in self._group]
+        return JobSpec(
+            kind=INDEX_VERSIONS,
+            args={"versions": versions, "embeddings": embeddings},
+            id=self._id("searchable"),
+            depends_on=(*embeddings, *before),
+            **self._common,  # type: ignore[arg-type]
         )
-        for at in range(0, len(chunks), BATCH_CHUNKS)
-    ]
-    which = {"resource_id": version.resource_id, "version": version.version}
-    embedding_ids = tuple(spec.id for spec in embeddings)
-    index = JobSpec(
-        kind=INDEX_VERSION,
-        args={**which, "embeddings": list(embedding_ids)},
-        id=spec_id("searchable"),
-        depends_on=embedding_ids,
-        **common,  # type: ignore[arg-type]
-    )
-    link = JobSpec(
-        kind=LINK_VERSION,
-        args=which,
-        id=spec_id("linked"),
-        depends_on=(index.id,),
-        **common,  # type: ignore[arg-type]
-    )
-    if version.state == "linked":
-        return {}
-    return (
-        {"linked": [link]} if version.state == "searchable" else {"searchable": [*embeddings, index], "linked": [link]}
-    )
+
+    def link(self, *after: str) -> JobSpec:
+        return JobSpec(
+            kind=LINK_VERSIONS,
+            args={"versions": [[version.resource_id, version.version] for version, _ in self._group]},
+            id=self._id("linked"),
+            depends_on=after,
+            **self._common,  # type: ignore[arg-type]
+        )
+
+    def _id(self, name: str) -> str:
+        return following_job_id(self._parent, f"{self._name}:{name}")

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ltmc_jobs.errors import InvalidArguments
+import numpy as np
+import numpy.typing as npt
+
+from ltmc_jobs.jobs import LOG_RETRIEVAL
 from ltmc_jobs.llm.embedding import Embedder
 from ltmc_jobs.memory import ingestion, retrieval
-from ltmc_jobs.queues.contract import JobSpec
+from ltmc_jobs.memory.kinds import WEIGHTS, Kind, Weights
+from ltmc_jobs.memory.retrieval import Embed, Match, Question
+from ltmc_jobs.queues.contract import JobSpec, following_job_id
 from ltmc_jobs.queues.envelope import Call
-from ltmc_jobs.results.memory import RetrievedMemory, StoredMemory
-from ltmc_jobs.stores.contracts import Chunk, ChunkText, Graph, Records, Scope, Vectors, Version
+from ltmc_jobs.results.memory import RetrievedMemory, StoredDocument, StoredMemory
+from ltmc_jobs.stores.contracts import ChunkText, Document, Graph, Records, Scope, Vectors, Version, WeightTable
 
 
 class Tiers(Protocol):
@@ -19,6 +24,8 @@ class Tiers(Protocol):
 
     @property
     def records(self) -> Records: ...
+    @property
+    def weights(self) -> WeightTable: ...
     @property
     def vectors(self) -> Vectors: ...
     @property
@@ -32,84 +39,109 @@ class Tiers(Protocol):
 class Memory:
     """The four tiers for one call; jobs that must follow are put into `following`."""
 
-    def __init__(self, tiers: Tiers, call: Call, following: dict[str, list[JobSpec]]) -> None:
+    def __init__(
+        self, tiers: Tiers, call: Call, following: dict[str, list[JobSpec]], embed: Embed | None = None
+    ) -> None:
         self._tiers = tiers
         self._call = call
         self._following = following
+        self._embed = embed or self._embedded
 
-    def store(
-        self, file_name: str, content: str, *, resource_type: str = "document", conversation_id: str | None = None
-    ) -> StoredMemory:
-        """Record a document as a new version; embedding, indexing and linking follow as jobs."""
-        version, chunks = ingestion.record(
-            self._tiers.records,
-            project=self._call.project,
-            file_name=file_name,
-            content=content,
-            resource_type=resource_type,
-            conversation_id=conversation_id,
-            job_id=self._call.id,
-        )
-        self._follow(version, chunks)
-        what = f"stored as version {version.version}" if version.created else f"unchanged, version {version.version}"
+    def store(self, documents: Sequence[dict[str, Any]]) -> StoredMemory:
+        """Record documents (the fields of Document), each as a new version; embedding, indexing, linking follow."""
+        recorded = [
+            ingestion.record(
+                self._tiers.records, Document(project=self._call.project, **document), job_id=self._call.id
+            )
+            for document in documents
+        ]
+        self._follow(recorded)
+        stored = [_stored(version) for version, _ in recorded]
+        last, version = stored[-1], recorded[-1][0]
+        if len(stored) == 1:
+            what = f"stored as version {last.version}" if version.created else f"unchanged, version {last.version}"
+            message = f"{last.file_name}: {what}, {last.chunk_count} chunks"
+        else:
+            message = f"{len(stored)} documents, {sum(version.created for version, _ in recorded)} of them changed"
         return StoredMemory(
-            message=f"{file_name}: {what}, {len(version.chunk_ids)} chunks",
-            resource_id=version.resource_id,
-            file_name=file_name,
-            version=version.version,
-            state=version.state,
-            chunk_count=len(version.chunk_ids),
-            vector_ids=list(version.chunk_ids),
+            message=message,
+            resource_id=last.resource_id,
+            file_name=last.file_name,
+            version=last.version,
+            state=last.state,
+            chunk_count=sum(one.chunk_count for one in stored),
+            vector_ids=[vector_id for one in stored for vector_id in one.vector_ids],
+            documents=stored,
         )
+
+    def scope(self, **limits: Any) -> Scope:
+        """What a search of this call may look at: the project, or what of it the fields of Scope say."""
+        return Scope(self._call.project, **limits)
 
     def retrieve(
-        self, query: str, *, top_k: int = 10, conversation_id: str | None = None, scope: str = "project"
+        self, query: str, *, scope: Scope | None = None, top_k: int = 10, match: Match = "both", explain: bool = False
     ) -> RetrievedMemory:
-        """The passages nearest to a query; with scope `conversation`, of that conversation alone."""
-        if scope == "conversation" and conversation_id is None:
-            raise InvalidArguments("scope 'conversation' needs a conversation_id", field="conversation_id")
-        return retrieval.retrieve(
-            self._tiers.records,
-            self._tiers.vectors,
-            self._tiers.graph,
-            self._tiers.embedder,
-            scope=Scope(self._call.project, conversation_id if scope == "conversation" else None),
-            query=query,
-            top_k=top_k,
-        )
+        """The passages that answer a query best, within the project or a narrower scope."""
+        question = Question(query, scope or Scope(self._call.project), top_k, match, explain)
+        return retrieval.retrieve(self._tiers, self._embed, question, self.weights())
 
-    def add_vectors(self, texts: Sequence[str], *, file_name: str) -> list[int]:
+    def log(self, conversation_id: str, query: str, found: RetrievedMemory) -> None:
+        """Have the query kept as a message of its conversation, linked to the chunks that were found; by a job."""
+        chunk_ids = [chunk.chunk_id for chunk in found.retrieved_chunks]
+        spec = JobSpec(
+            kind=LOG_RETRIEVAL,
+            args={"conversation_id": conversation_id, "query": query, "chunk_ids": chunk_ids},
+            id=following_job_id(self._call.id, "logged"),
+            project=self._call.project,
+            principal=self._call.principal,
+            trace_id=self._call.trace_id,
+        )
+        self._following["logged"] = [spec]
+
+    def weights(self) -> dict[Kind, Weights]:
+        """How much each signal counts in this project, by kind of memory."""
+        own = self._tiers.weights.read(self._call.project)
+        return WEIGHTS | {Kind(kind): Weights(*values) for kind, values in own.items()}
+
+    def add_vectors(self, texts: Sequence[str], *, file_name: str, **document: Any) -> list[int]:
         """Store texts, each as one chunk with its vector, at once; their ids, in order."""
         starts = [sum(map(len, texts[:at])) for at in range(len(texts))]
-        version = self._tiers.records.record(
-            project=self._call.project,
-            file_name=file_name,
-            resource_type="texts",
-            content="".join(texts),
-            chunks=[ChunkText(text, at, at + len(text)) for text, at in zip(texts, starts, strict=True)],
-            conversation_id=None,
-            job_id=self._call.id,
-        )
-        rows = list(zip(version.chunk_ids, self._tiers.embedder.encode(texts), strict=True))
-        self._tiers.records.add_vectors(rows, model=self._tiers.model)
-        self._tiers.records.publish(version.resource_id, version.version)
+        fields = {"resource_type": "texts"} | document
+        whole = Document(project=self._call.project, file_name=file_name, content="".join(texts), **fields)
+        chunks = [ChunkText(text, at, at + len(text)) for text, at in zip(texts, starts, strict=True)]
+        version = self._tiers.records.record(whole, chunks, job_id=self._call.id)
+        if version.state == "recorded":
+            rows = list(zip(version.chunk_ids, self._tiers.embedder.encode(texts), strict=True))
+            self._tiers.records.add_vectors(rows, model=self._tiers.model)
+            self._tiers.records.publish(version.resource_id, version.version)
         return list(version.chunk_ids)
 
     def search_similar(self, query: str, k: int = 10) -> list[dict[str, Any]]:
         """The `k` nearest chunks as records `{id, text, score, file_name}`, best first."""
-        found = self.retrieve(query, top_k=k).retrieved_chunks
+        found = self.retrieve(query, top_k=k, match="meaning").retrieved_chunks
         return [
             {"id": hit.chunk_id, "text": hit.content, "score": hit.score, "file_name": hit.file_name} for hit in found
         ]
 
-    def _follow(self, version: Version, chunks: Sequence[Chunk | ChunkText]) -> None:
+    def _embedded(self, text: str) -> npt.NDArray[np.float32]:
+        vector: npt.NDArray[np.float32] = self._tiers.embedder.encode([text])[0]
+        return vector
+
+    def _follow(self, recorded: Sequence[ingestion.Recorded]) -> None:
         following = ingestion.following(
-            version,
-            chunks,
-            model=self._tiers.model,
-            principal=self._call.principal,
-            trace_id=self._call.trace_id,
+            recorded, model=self._tiers.model, principal=self._call.principal, trace_id=self._call.trace_id
         )
         for name, specs in following.items():
             known = self._following.setdefault(name, [])
             known += [spec for spec in specs if spec not in known]
+
+
+def _stored(version: Version) -> StoredDocument:
+    return StoredDocument(
+        resource_id=version.resource_id,
+        file_name=version.file_name,
+        version=version.version,
+        state=version.state,
+        chunk_count=len(version.chunk_ids),
+        vector_ids=list(version.chunk_ids),
+    )

@@ -1,50 +1,81 @@
-"""The way out: embed the query, search, join the records, follow the graph."""
+"""The way out: search by meaning and by words within a scope, weigh both, join the records, follow the graph."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
-from ltmc_jobs.llm.embedding import Embedder
-from ltmc_jobs.results.memory import RelatedDocument, RetrievedChunk, RetrievedMemory
-from ltmc_jobs.stores.contracts import Chunk, Graph, Hit, Records, Scope, Vectors
+import numpy as np
+import numpy.typing as npt
 
+from ltmc_jobs.errors import LtmcError
+from ltmc_jobs.memory.fusion import Fused, fuse
+from ltmc_jobs.memory.kinds import Kind, Weights
+from ltmc_jobs.results.memory import MissingSignal, RelatedDocument, RetrievedChunk, RetrievedMemory, Signals
+from ltmc_jobs.stores.contracts import Chunk, Graph, Records, Scope, Surroundings, Vectors, WordsFound
+
+DEPTH = 50  # candidates of each signal; four times as many change nothing
 RELATED_LIMIT = 20
-STRUCTURE = ("HAS_CHUNK",)
-WORDS_WEIGH = 0.5  # every word found is worth a cosine of so much: good passages have more, and noise less
+STRUCTURE = ("HAS_CHUNK", "NEXT", "PREVIOUS")
 TRIES = 3
+NO_WORDS = WordsFound({}, 0.0)
+
+Match = Literal["both", "meaning", "words"]
 
 
-def retrieve(
-    records: Records,
-    vectors: Vectors,
-    graph: Graph,
-    embedder: Embedder,
-    *,
-    scope: Scope,
-    query: str,
-    top_k: int,
-) -> RetrievedMemory:
-    """The `top_k` passages nearest to a query, best first, and the documents that the graph links to them.
+class Stores(Protocol):
+    """What is searched."""
 
-    Documents that are recorded but not yet embedded are found by their words; both scores lie in 0..1 for
-    anything worth showing, and every hit says how it was found.
+    @property
+    def records(self) -> Records: ...
+    @property
+    def vectors(self) -> Vectors: ...
+    @property
+    def graph(self) -> Graph: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is looked for, where, and how."""
+
+    text: str
+    scope: Scope
+    top_k: int = 10
+    match: Match = "both"
+    explain: bool = False
+
+
+Embed = Callable[[str], npt.NDArray[np.float32]]
+
+
+def retrieve(stores: Stores, embed: Embed, question: Question, weights: Mapping[Kind, Weights]) -> RetrievedMemory:
+    """The best passages for a question, and the documents that the graph links to them.
+
+    What is recorded but not yet embedded is found by its words. Where the model or the index cannot answer, the words
+    do alone, and `missing` says so.
     """
-    vector = embedder.encode([query])[0]
+    missing: list[MissingSignal] = []
+    vector = None
+    if question.match != "words":
+        try:
+            vector = embed(question.text)
+        except LtmcError as error:
+            missing.append(MissingSignal("meaning", str(error)))
     for _ in range(TRIES):
-        # Words first: what becomes searchable in between is then found twice, and not missed.
-        by_words = records.search_words(query, scope=scope, limit=top_k)
-        by_meaning = vectors.search(vector, scope=scope, k=top_k)
-        found = _best(by_meaning, by_words, top_k)
-        chunks = records.chunks([hit.chunk_id for hit, _ in found])
-        if len(chunks) == len(found):
+        ranked, is_whole = _ranked(stores, question, vector, weights, missing)
+        found = ranked[: question.top_k]
+        chunks = stores.records.chunks([one.chunk_id for one in found])
+        if is_whole and len(chunks) == len(found):
             break  # else a newer version took a chunk's place since it was found
-    passages = [_passage(chunks[hit.chunk_id], hit, match) for hit, match in found if hit.chunk_id in chunks]
+    passages = [_passage(chunks[one.chunk_id], one, question, weights) for one in found if one.chunk_id in chunks]
     return RetrievedMemory(
-        query=query,
+        query=question.text,
         context="\n\n".join(passage.content for passage in passages),
         retrieved_chunks=passages,
         total_results=len(passages),
-        related=related(graph, scope.project, {passage.file_name for passage in passages}),
+        related=related(stores.graph, question.scope.project, {passage.file_name for passage in passages}),
+        missing=missing,
     )
 
 
@@ -60,13 +91,56 @@ def related(graph: Graph, project: str, file_names: set[str]) -> list[RelatedDoc
     return shown[:RELATED_LIMIT]
 
 
-def _best(by_meaning: Sequence[Hit], by_words: Sequence[Hit], top_k: int) -> list[tuple[Hit, str]]:
-    weighed = [Hit(hit.chunk_id, hit.score * WORDS_WEIGH) for hit in by_words]
-    found = {hit.chunk_id: (hit, "words") for hit in weighed} | {hit.chunk_id: (hit, "meaning") for hit in by_meaning}
-    return sorted(found.values(), key=lambda pair: (-pair[0].score, pair[0].chunk_id))[:top_k]
+def _ranked(
+    stores: Stores,
+    question: Question,
+    vector: npt.NDArray[np.float32] | None,
+    weights: Mapping[Kind, Weights],
+    missing: list[MissingSignal],
+) -> tuple[list[Fused], bool]:
+    """The chunks found, best first, and whether all of them are still there."""
+    scope, depth = question.scope, max(DEPTH, 2 * question.top_k)
+    # Words first: what becomes searchable in between is then found twice, and not missed.
+    words = NO_WORDS if question.match == "meaning" else stores.records.search_words(question.text, scope=scope)
+    cosines: dict[int, float] = {}
+    if vector is not None and not missing:
+        try:
+            cosines = {hit.chunk_id: hit.score for hit in stores.vectors.search(vector, scope=scope, k=depth)}
+        except LtmcError as error:
+            missing.append(MissingSignal("meaning", str(error)))
+    by_words = sorted(words.scores, key=lambda chunk_id: (-words.scores[chunk_id], chunk_id))[:depth]
+    candidates = dict.fromkeys([*cosines, *by_words])
+    around = stores.records.surroundings(candidates)
+    is_whole = candidates.keys() <= around.places.keys()
+    if question.match != "both":
+        alone = Surroundings(
+            {chunk_id: around.places[chunk_id] for chunk_id in candidates if chunk_id in around.places}, {}
+        )
+        return fuse(cosines, words, alone, weights), is_whole
+    around = _within(stores.records, around, scope)
+    if vector is not None and not missing:
+        unknown = [chunk_id for chunk_id in around.places if chunk_id not in cosines]
+        cosines |= stores.vectors.scores(vector, unknown, project=scope.project)
+    return fuse(cosines, words, around, weights), is_whole
 
 
-def _passage(chunk: Chunk, hit: Hit, match: str) -> RetrievedChunk:
+def _within(records: Records, around: Surroundings, scope: Scope) -> Surroundings:
+    """Without the neighbours that the search may not look at."""
+    allowed = records.readable(around.places, scope=scope)
+    if len(allowed) == len(around.places):
+        return around
+    return Surroundings(
+        {chunk_id: place for chunk_id, place in around.places.items() if chunk_id in allowed},
+        {
+            chunk_id: {other: distance for other, distance in others.items() if other in allowed}
+            for chunk_id, others in around.near.items()
+            if chunk_id in allowed
+        },
+    )
+
+
+def _passage(chunk: Chunk, found: Fused, question: Question, weights: Mapping[Kind, Weights]) -> RetrievedChunk:
+    seen: Match = "words" if found.meaning is None else "both" if found.words else "meaning"
     return RetrievedChunk(
         chunk_id=chunk.chunk_id,
         resource_id=chunk.resource_id,
@@ -77,6 +151,22 @@ def _passage(chunk: Chunk, hit: Hit, match: str) -> RetrievedChunk:
         start=chunk.start,
         end=chunk.end,
         content=chunk.content,
-        score=round(hit.score, 6),
-        match="meaning" if match == "meaning" else "words",
+        score=round(found.score, 6),
+        match=seen,
+        conversation_id=chunk.conversation_id,
+        speaker=chunk.speaker,
+        occurred_at=chunk.occurred_at,
+        created_at=chunk.created_at,
+        signals=_signals(found, weights) if question.explain else None,
+    )
+
+
+def _signals(found: Fused, weights: Mapping[Kind, Weights]) -> Signals:
+    weigh = weights[found.kind]
+    return Signals(
+        kind=found.kind.value,
+        meaning=None if found.meaning is None else round(found.meaning, 6),
+        words=round(found.words, 6),
+        neighbours=round(found.neighbours, 6),
+        weights={"meaning": weigh.meaning, "words": weigh.words, "neighbours": weigh.neighbours},
     )

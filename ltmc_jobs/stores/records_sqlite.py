@@ -17,12 +17,22 @@ from sqlite_utils import Database
 from ltmc_jobs.errors import ModelMismatch, NotFound
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.stores import records_sql as sql
-from ltmc_jobs.stores.contracts import Chunk, ChunkText, Hit, Scope, Snapshot, VectorRow, Version
+from ltmc_jobs.stores.contracts import (
+    Chunk,
+    ChunkText,
+    Document,
+    Place,
+    Scope,
+    Snapshot,
+    Surroundings,
+    VectorRow,
+    Version,
+    WordsFound,
+)
 from ltmc_jobs.stores.schema import STEPS
 from ltmc_jobs.stores.sqlite_file import SqliteFile
-from ltmc_jobs.stores.words import distinctive
-
-STOP_WORDS_WEIGH = 0.1  # a query of nothing else is answered, behind anything better
+from ltmc_jobs.stores.words import terms_of
+from ltmc_jobs.stores.words_sqlite import find_words, scope_terms, within
 
 
 class SqliteRecords:
@@ -31,44 +41,29 @@ class SqliteRecords:
     def __init__(self, path: Path, steps: Sequence[str] = STEPS) -> None:
         self._file = SqliteFile(path, steps)
 
-    def record(
-        self,
-        *,
-        project: str,
-        file_name: str,
-        resource_type: str,
-        content: str,
-        chunks: Sequence[ChunkText],
-        job_id: str,
-        conversation_id: str | None = None,
-    ) -> Version:
+    def record(self, document: Document, chunks: Sequence[ChunkText], *, job_id: str) -> Version:
         """Record a new version with its chunks, or return the one that this job or this content made before."""
         with self._file.writing() as database:
-            fields = _fields(project, file_name, resource_type, content, job_id, conversation_id)
+            fields = _fields(document, job_id)
             if (before := _before(database, fields)) is not None:
                 return before
-            fields |= {"content": content, "now": _now()}
+            fields |= {"content": document.content, "now": _now(), "chunk_count": len(chunks)}
             fields["resource_id"] = resource_id = _written(database, sql.WRITE_RESOURCE, fields)
             version = _written(database, sql.WRITE_VERSION, fields)
+            waits = bool(database.execute(sql.IS_VISIBLE, fields).fetchone()[0])
+            database.execute(sql.HIDE_WAITING, fields)
+            scope = scope_terms(document)
             chunk_ids = tuple(
-                _written(database, sql.WRITE_CHUNK, [resource_id, version, n, chunk.content, chunk.start, chunk.end])
+                _written(database, sql.WRITE_CHUNK, [resource_id, version, n, *_row(chunk), scope, int(not waits)])
                 for n, chunk in enumerate(chunks)
             )
-            return Version(resource_id, version, project, file_name, resource_type, "recorded", job_id, chunk_ids, True)
+            named = document.project, document.file_name, document.resource_type
+            return Version(resource_id, version, *named, "recorded", job_id, chunk_ids, True)
 
-    def recorded(
-        self,
-        *,
-        project: str,
-        file_name: str,
-        resource_type: str,
-        content: str,
-        job_id: str,
-        conversation_id: str | None = None,
-    ) -> Version | None:
+    def recorded(self, document: Document, *, job_id: str) -> Version | None:
         """The version that `record` would return instead of making one."""
         with self._file.reading() as database:
-            return _before(database, _fields(project, file_name, resource_type, content, job_id, conversation_id))
+            return _before(database, _fields(document, job_id))
 
     def version(self, resource_id: int, version: int) -> Version | None:
         """A version as it stands; None if there is none."""
@@ -88,14 +83,16 @@ class SqliteRecords:
 
     def searchable(self, chunk_ids: Iterable[int], *, scope: Scope) -> set[int]:
         """Which of these chunks belong to a visible version in this scope."""
-        with self._file.reading() as database:
-            found = database.execute(sql.SEARCHABLE, _within(scope) | {"ids": _ids(chunk_ids)})
-            return {chunk_id for (chunk_id,) in found}
+        return self._visible(chunk_ids, scope, 2)
+
+    def readable(self, chunk_ids: Iterable[int], *, scope: Scope) -> set[int]:
+        """Which of these chunks a search may return."""
+        return self._visible(chunk_ids, scope, 1)
 
     def in_scope(self, scope: Scope, *, limit: int) -> list[int] | None:
         """The ids of all chunks of visible versions in a scope; None if they are more than `limit`."""
         with self._file.reading() as database:
-            rows = database.execute(sql.IN_SCOPE, _within(scope) | {"limit": limit + 1})
+            rows = database.execute(sql.IN_SCOPE, within(scope) | {"limit": limit + 1})
             found = [chunk_id for (chunk_id,) in rows]
             return found if len(found) <= limit else None
 
@@ -154,7 +151,7 @@ class SqliteRecords:
             if database.execute(sql.UNEMBEDDED, [resource_id, version]).fetchone():
                 return False
             # Older chunks take their vectors along by the foreign key, and their words by the trigger.
-            for statement in (sql.SHOW_VERSION, sql.MOVE_STATES, sql.DROP_OLDER):
+            for statement in (sql.SHOW_VERSION, sql.MOVE_STATES, sql.DROP_OLDER, sql.SHOW_CHUNKS):
                 database.execute(statement, {"id": resource_id, "version": version})
             return True
 
@@ -163,17 +160,20 @@ class SqliteRecords:
         with self._file.writing() as database:
             database.execute(sql.MARK_LINKED, [resource_id, version])
 
-    def search_words(self, query: str, *, scope: Scope, limit: int) -> list[Hit]:
-        """Chunks that wait to become searchable for the first time, by the share of the query's words found."""
-        found, is_telling = distinctive(query)
-        # Quoted, so that nothing in a query is read as an operator of the full-text language.
-        words = [f'"{word}"' for word in found]
-        if not words:
-            return []
-        asked = _within(scope) | {"words": json.dumps(words), "limit": limit}
+    def search_words(self, query: str, *, scope: Scope) -> WordsFound:
+        """All readable chunks of a scope with words of a query, by BM25 within the scope."""
         with self._file.reading() as database:
-            rows = database.execute(sql.WORDS, asked)
-            return [Hit(chunk_id, share * (1.0 if is_telling else STOP_WORDS_WEIGH)) for chunk_id, share in rows]
+            return find_words(database, query, scope)
+
+    def surroundings(self, chunk_ids: Iterable[int]) -> Surroundings:
+        """What stands around chunks."""
+        near: dict[int, dict[int, int]] = {int(chunk_id): {} for chunk_id in chunk_ids}
+        with self._file.reading() as database:
+            for chunk_id, other, distance in database.execute(sql.NEAR, [_ids(near)]):
+                near[chunk_id][other] = distance
+            everyone = near.keys() | {other for others in near.values() for other in others}
+            rows = database.execute(sql.PLACES, [_ids(everyone)])
+            return Surroundings({chunk_id: Place(*place) for chunk_id, *place in rows}, near)
 
     def unfinished(self, *, older_than_seconds: float) -> list[Version]:
         """Versions that stopped on their way to linked."""
@@ -194,6 +194,12 @@ class SqliteRecords:
         """Close the file."""
         self._file.close()
 
+    def _visible(self, chunk_ids: Iterable[int], scope: Scope, visibility: int) -> set[int]:
+        statement = sql.VISIBLE if scope.is_project else sql.VISIBLE_WITHIN
+        asked = within(scope) | {"ids": _ids(chunk_ids), "visibility": visibility}
+        with self._file.reading() as database:
+            return {chunk_id for (chunk_id,) in database.execute(statement, asked)}
+
 
 def from_settings(settings: Settings) -> SqliteRecords:
     """The records in DB_PATH."""
@@ -209,12 +215,6 @@ def _ids(chunk_ids: Iterable[int]) -> str:
     return json.dumps([int(chunk_id) for chunk_id in chunk_ids])
 
 
-def _within(scope: Scope) -> dict[str, Any]:
-    """A scope as the statements' parameters."""
-    types = json.dumps(scope.resource_types) if scope.resource_types else None
-    return asdict(scope) | {"resource_types": types}
-
-
 def _read(row: Sequence[Any]) -> Version:
     resource_id, version, project, file_name, resource_type, state, job_id, listed = row
     chunk_ids = tuple(json.loads(listed))
@@ -226,18 +226,16 @@ def _version(database: Database, statement: str, values: Sequence[Any] | dict[st
     return None if row is None else _read(row)
 
 
-def _fields(
-    project: str, file_name: str, resource_type: str, content: str, job_id: str, conversation_id: str | None
-) -> dict[str, Any]:
+def _fields(document: Document, job_id: str) -> dict[str, Any]:
     """What tells one version from another."""
-    return {
-        "project": project,
-        "file_name": file_name,
-        "resource_type": resource_type,
-        "digest": hashlib.sha256(content.encode()).hexdigest(),
-        "job_id": job_id,
-        "conversation_id": conversation_id,
-    }
+    digest = hashlib.sha256(document.content.encode()).hexdigest()
+    return asdict(document) | {"digest": digest, "job_id": job_id}
+
+
+def _row(chunk: ChunkText) -> list[Any]:
+    terms = terms_of(chunk.text)
+    written = [chunk.content, chunk.start, chunk.end, chunk.header]
+    return [*written, terms.parts, terms.again, terms.often, terms.size]
 
 
 def _before(database: Database, fields: dict[str, Any]) -> Version | None:

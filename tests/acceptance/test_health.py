@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from ltmc_jobs import keys
-from ltmc_jobs.stores.contracts import ChunkText
+from ltmc_jobs.stores.contracts import ChunkText, Document
 from ltmc_jobs.stores.records_sqlite import SqliteRecords
 from tests.acceptance.conftest import Platform
 from tests.acceptance.front import redis_of, samples, settings_of, store, web_of
@@ -171,11 +171,8 @@ def write_vectors(file: Path, count: int) -> None:
     numbers = np.random.default_rng(5).standard_normal((count, 384)).astype(np.float32)
     vectors = numbers / np.linalg.norm(numbers, axis=1, keepdims=True)
     version = records.record(
-        project="default",
-        file_name="many.md",
-        resource_type="document",
-        content="x" * count,
-        chunks=[ChunkText("x", n, n + 1) for n in range(count)],
+        Document(project="default", file_name="many.md", content="x" * count),
+        [ChunkText("x", n, n + 1) for n in range(count)],
         job_id=uuid.uuid4().hex,
     )
     records.add_vectors(list(zip(version.chunk_ids, vectors, strict=True)), model="all-MiniLM-L6-v2")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 from redis import Redis
 
-from ltmc_jobs.stores.contracts import ChunkText, Graph, Records, Version
+from ltmc_jobs.stores.contracts import ChunkText, Document, Graph, Records, Version
 from ltmc_jobs.stores.graph_neo4j import Neo4jGraph
 from ltmc_jobs.stores.graph_sqlite import SqliteGraph
 from ltmc_jobs.stores.records_sqlite import SqliteRecords
@@ -34,21 +34,23 @@ class Writer:
     def __init__(self, records: Records) -> None:
         self.records = records
 
-    def record(self, file_name: str, content: str, *, project: str = "default", **more: str) -> Version:
+    def record(
+        self, file_name: str, content: str, *, project: str = "default", job_id: str | None = None, **more: Any
+    ) -> Version:
         """Record a document, one chunk a line."""
-        fields: dict[str, Any] = {"resource_type": "document", "job_id": uuid.uuid4().hex} | more
-        return self.records.record(
-            project=project, file_name=file_name, content=content, chunks=lines(content), **fields
-        )
+        document = Document(project=project, file_name=file_name, content=content, **more)
+        return self.records.record(document, lines(content), job_id=job_id or uuid.uuid4().hex)
 
     def embed(self, version: Version, seed: int | None = None) -> None:
         """Give each chunk a vector; the seed decides which, by default the chunk's id."""
         vectors = [(chunk, unit(chunk if seed is None else seed + n)) for n, chunk in enumerate(version.chunk_ids)]
         self.records.add_vectors(vectors, model="test-model")
 
-    def store(self, file_name: str, content: str, *, project: str = "default", seed: int | None = None) -> Version:
+    def store(
+        self, file_name: str, content: str, *, project: str = "default", seed: int | None = None, **more: Any
+    ) -> Version:
         """Record, embed and publish."""
-        version = self.record(file_name, content, project=project)
+        version = self.record(file_name, content, project=project, **more)
         self.embed(version, seed)
         assert self.records.publish(version.resource_id, version.version)
         return version

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ltmc_jobs.stores.contracts import Records, Scope
+from dataclasses import replace
+
+from ltmc_jobs.stores.contracts import Document, Records, Scope
 from tests.contracts.conftest import Writer
 
 
@@ -29,14 +31,15 @@ def test_one_job_may_record_several_documents(writer: Writer) -> None:
 
 def test_what_is_recorded_already_is_known_before_cutting_it(writer: Writer, records: Records) -> None:
     """A01: `recorded` says what `record` would return, and writes nothing."""
-    document = {"project": "default", "file_name": "a.md", "resource_type": "document", "content": "one\n"}
-    assert records.recorded(**document, job_id="job-2") is None
+    document = Document(project="default", file_name="a.md", content="one\n")
+    assert records.recorded(document, job_id="job-2") is None
     version = writer.record("a.md", "one\n", job_id="job-1")
-    for asked in (document | {"job_id": "job-2"}, document | {"job_id": "job-1", "content": "other\n"}):
-        found = records.recorded(**asked)
+    for asked, job_id in ((document, "job-2"), (replace(document, content="other\n"), "job-1")):
+        found = records.recorded(asked, job_id=job_id)
         assert found is not None
         assert (found.version, found.chunk_ids, found.created) == (1, version.chunk_ids, False)
-    assert records.recorded(**document, job_id="job-2", conversation_id="talk") is None
+    for field in ("conversation_id", "speaker"):
+        assert records.recorded(replace(document, **{field: "other"}), job_id="job-2") is None
 
 
 def test_a_version_belongs_to_its_own_conversation(writer: Writer, records: Records) -> None:

@@ -73,23 +73,6 @@ def test_publishing_again_and_publishing_nothing(writer: Writer, records: Record
     assert records.version(4711, 1) is None
 
 
-def test_words_are_found_from_recorded_to_searchable(writer: Writer, records: Records) -> None:
-    """A document is found by its words until it is found by meaning; the score is the share of telling words."""
-    version = writer.record("a.md", "The cat sat on a mat\nDogs were running\n")
-    writer.record("b.md", "cat\n", project="other")
-    cat, dog = version.chunk_ids
-    hits = records.search_words('cats NOT "running AND mat*', scope=EVERYTHING, limit=5)
-    assert [(hit.chunk_id, hit.score) for hit in hits] == [(cat, pytest.approx(2 / 3)), (dog, pytest.approx(1 / 3))]
-    assert records.search_words("cat", scope=EVERYTHING, limit=0) == []
-    assert records.search_words('-- "* ', scope=EVERYTHING, limit=5) == []
-    newer = writer.record("a.md", "The cow\n")
-    assert records.search_words("cat", scope=EVERYTHING, limit=5) == []
-    assert [hit.chunk_id for hit in records.search_words("cow", scope=EVERYTHING, limit=5)] == list(newer.chunk_ids)
-    writer.store("a.md", "Horses\n")
-    writer.record("a.md", "Horses and cows\n")
-    assert records.search_words("horses", scope=EVERYTHING, limit=5) == []
-
-
 def test_vectors_of_another_model_are_refused(writer: Writer, records: Records) -> None:
     """M04: model and dimension are recorded; a mismatch is refused and names the cure."""
     version = writer.store("a.md", "one\ntwo\n")
@@ -151,14 +134,14 @@ def test_two_processes_record_at_once(records: Records, memory_file: Path) -> No
     program = """if True:
         import sys
         from pathlib import Path
-        from ltmc_jobs.stores.contracts import ChunkText
+        from ltmc_jobs.stores.contracts import ChunkText, Document
         from ltmc_jobs.stores.records_sqlite import SqliteRecords
         records, me = SqliteRecords(Path(sys.argv[1])), sys.argv[2]
         print("ready", flush=True); sys.stdin.readline()
         for n in range(60):
             content = f"{me} {n}"
-            records.record(project="p", file_name=f"shared-{n % 5}", resource_type="note", content=content,
-                           chunks=[ChunkText(content, 0, len(content))], job_id=content)
+            document = Document(project="p", file_name=f"shared-{n % 5}", resource_type="note", content=content)
+            records.record(document, [ChunkText(content, 0, len(content))], job_id=content)
         records.close()
     """
     processes = [start_python(program, memory_file, name) for name in ("one", "two")]
@@ -177,7 +160,7 @@ KILLED = """if True:
     import os, sqlite3, sys
     from pathlib import Path
     import numpy as np
-    from ltmc_jobs.stores.contracts import ChunkText
+    from ltmc_jobs.stores.contracts import ChunkText, Document
     from ltmc_jobs.stores.records_sqlite import SqliteRecords
 
     connect, steps, deadly = sqlite3.connect, 0, 0
@@ -200,8 +183,8 @@ KILLED = """if True:
         steps = 0
         for n in (1, 2):
             chunks = [ChunkText(f"version {n} part {part} ", 18 * part, 18 * part + 18) for part in range(8)]
-            made = records.record(project="p", file_name="f", resource_type="note", content=f"version {n}",
-                                  chunks=chunks, job_id=f"job {n}")
+            document = Document(project="p", file_name="f", resource_type="note", content=f"version {n}")
+            made = records.record(document, chunks, job_id=f"job {n}")
             records.add_vectors([(c, np.ones(4, np.float32)) for c in made.chunk_ids], model="m")
             assert records.publish(made.resource_id, made.version)
         records.close()

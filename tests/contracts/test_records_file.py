@@ -1,4 +1,5 @@
 """The records' file: made once, its owner's alone, migrated with a copy, and noticed when it goes."""
+# ruff: noqa: S608
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ltmc_jobs.errors import Misconfigured, StoreUnavailable
-from ltmc_jobs.stores.contracts import Records
+from ltmc_jobs.stores.contracts import Records, Scope
 from ltmc_jobs.stores.records_sqlite import SqliteRecords
 from ltmc_jobs.stores.schema import STEPS
 from tests.contracts.conftest import Writer
@@ -60,16 +61,42 @@ def test_the_tables_are_there_after_the_first_start(memory_file: Path) -> None:
 def test_an_older_memory_is_migrated_and_a_copy_kept(memory_file: Path, known: int) -> None:
     """M01: migration from each released schema keeps the data, and keeps the file as it was beside it."""
     old = SqliteRecords(memory_file, STEPS[:known])
-    version = Writer(old).store("a.md", TEXT)
+    if known < 3:  # what was written then
+        _write_at_first(memory_file)
+    else:
+        Writer(old).store("a.md", TEXT)
     old.close()
     new = SqliteRecords(memory_file)
-    assert [chunk.content for chunk in new.version_chunks(version.resource_id, 1)] == TEXT.splitlines(keepends=True)
+    chunks = new.version_chunks(1, 1)
+    assert [chunk.content for chunk in chunks] == TEXT.splitlines(keepends=True)
+    assert new.search_words("three", scope=Scope("default")).scores.keys() == {3}
+    assert new.searchable([chunk.chunk_id for chunk in chunks], scope=Scope("default")) == {1, 2, 3}
     new.close()
     copy = memory_file.with_name(f"ltmc.db.schema-{known}")
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     before = SqliteRecords(copy, STEPS[:known])
     assert before.count() == {"resources": 1, "versions": 1, "chunks": 3, "vectors": 3}
     before.close()
+
+
+def _write_at_first(file: Path) -> None:
+    """The document as the first two schemas have it."""
+    connection = sqlite3.connect(file)
+    now = "2026-01-01T00:00:00.000000+00:00"
+    connection.execute(
+        f"INSERT INTO resources VALUES (1, 'default', 'a.md', ?, 'document', 1, '{now}', '{now}')", [TEXT]
+    )
+    connection.execute(
+        f"INSERT INTO resource_versions VALUES (1, 1, 'searchable', 'document', 'talk', 'x', 'j', '{now}')"
+    )
+    for n, line in enumerate(TEXT.splitlines(keepends=True)):
+        fields = "resource_id, version, chunk_index, content, start, end"
+        connection.execute(f"INSERT INTO resource_chunks ({fields}) VALUES (1, 1, {n}, ?, 0, 0)", [line])
+        connection.execute(
+            f"INSERT INTO vectors VALUES ({n + 1}, {n + 1}, 'default', 'test-model', 16, ?)", [bytes(64)]
+        )
+    connection.commit()
+    connection.close()
 
 
 def test_a_step_that_fails_changes_nothing(memory_file: Path) -> None:

@@ -12,7 +12,9 @@ import numpy.typing as npt
 import pytest
 
 from ltmc_jobs.memory import retrieval
+from ltmc_jobs.memory.kinds import WEIGHTS
 from ltmc_jobs.memory.memory import Memory
+from ltmc_jobs.memory.retrieval import Question
 from ltmc_jobs.queues.contract import ANYONE, JobSpec
 from ltmc_jobs.queues.envelope import Call
 from ltmc_jobs.registry import JobKind, Queue
@@ -55,6 +57,11 @@ def during_a_call(tiers: Tiers, project: str, following: dict[str, list[JobSpec]
     return Memory(tiers, call, {} if following is None else following)
 
 
+def note(memory: Memory, file_name: str, content: str) -> None:
+    """Record it; what makes it searchable is not run."""
+    memory.store([{"file_name": file_name, "content": content}])
+
+
 def test_ids_stay_the_same_when_the_memory_is_opened_again(memory: Memory, home: Settings, project: str) -> None:
     """M13: two documents of one call have ids of their own, each finds its text, also after a restart."""
     first = memory.add_vectors(["The harbour opens in March.", "Basalt is a dark stone."], file_name="a")
@@ -82,7 +89,7 @@ def test_two_documents_of_one_call_have_jobs_of_their_own(tiers: Tiers, project:
     following: dict[str, list[JobSpec]] = {}
     memory = during_a_call(tiers, project, following)
     for name in ("a.md", "b.md", "a.md"):
-        assert memory.store(name, f"The text of {name}.").version == 1
+        assert memory.store([{"file_name": name, "content": f"The text of {name}."}]).version == 1
     specs = [spec for named in following.values() for spec in named]
     assert len({spec.id for spec in specs}) == len(specs) == 6
 
@@ -91,10 +98,10 @@ def test_shared_stop_words_outrank_no_meaning(memory: Memory) -> None:
     """A02: notes that wait for their vectors come behind the right passage unless they have its telling words."""
     memory.add_vectors(["The ferry to the island leaves at seven in the morning."], file_name="right")
     for n in range(5):
-        memory.store(f"{n}.md", f"What is this and when does it do the thing, at the end of my day {n}?")
-    memory.store("meeting.md", "Our boat meeting is moved.")
+        note(memory, f"{n}.md", f"What is this and when does it do the thing, at the end of my day {n}?")
+    note(memory, "meeting.md", "Our boat meeting is moved.")
     found = memory.retrieve("When does the boat to the island leave in the morning?", top_k=5).retrieved_chunks
-    assert (found[0].file_name, found[0].match) == ("right", "meaning")
+    assert (found[0].file_name, found[0].match) == ("right", "both")
     assert [hit.file_name for hit in found] == ["right", "meeting.md"]
     assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
 
@@ -102,9 +109,9 @@ def test_shared_stop_words_outrank_no_meaning(memory: Memory) -> None:
 def test_a_telling_word_is_found_at_once(memory: Memory) -> None:
     """A02: what was stored a moment ago is first where nothing means more; a rare word counts for more."""
     memory.add_vectors(["Amber is a resin.", "Gantries are bridges for cranes."], file_name="old")
-    memory.store("new.md", "A zebrafinch sings in the project.")
+    note(memory, "new.md", "A zebrafinch sings in the project.")
     for n in range(9):
-        memory.store(f"{n}.md", f"The project has a plan {n}.")
+        note(memory, f"{n}.md", f"The project has a plan {n}.")
     found = memory.retrieve("zebrafinch project").retrieved_chunks
     assert (found[0].file_name, found[0].match) == ("new.md", "words")
     assert found[0].score > 2 * found[1].score
@@ -122,6 +129,13 @@ def test_a_large_document_has_related_ones(memory: Memory, tiers: Tiers, project
     assert [(near.file_name, near.relation, near.linked_to) for near in found.related] == [
         ("stones.md", "RELATED_TO", "zz-large.md")
     ]
+
+
+class Over:
+    """The stores, with another index."""
+
+    def __init__(self, tiers: Tiers, vectors: FaissVectors) -> None:
+        self.records, self.graph, self.vectors = tiers.records, tiers.graph, vectors
 
 
 class Overtaken(FaissVectors):
@@ -147,7 +161,7 @@ def test_a_version_published_during_a_search_is_found(
     newer = during_a_call(tiers, project)
     vectors.overtake(lambda: newer.add_vectors(["The harbour opens in June."], file_name="plan"))
     found = retrieval.retrieve(
-        tiers.records, vectors, tiers.graph, tiers.embedder,
-        scope=Scope(project), query="When does the harbour open?", top_k=3,
+        Over(tiers, vectors), lambda text: tiers.embedder.encode([text])[0],
+        Question("When does the harbour open?", Scope(project), 3), WEIGHTS,
     )  # fmt: skip
     assert [hit.content for hit in found.retrieved_chunks] == ["The harbour opens in June."]

@@ -25,7 +25,7 @@ from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from ltmc_jobs.stores import open_records
-from ltmc_jobs.stores.contracts import ChunkText, Snapshot
+from ltmc_jobs.stores.contracts import ChunkText, Document, Snapshot
 from tests import queue_kinds as kinds
 from tests.conftest import clean_environment, wait_until
 from tests.fleet import ROOT, WorkerProcesses, open_installation
@@ -158,11 +158,8 @@ def test_a_version_that_stopped_on_its_way_goes_on(
     records = open_records(settings)
     text = "Left behind."
     version = records.record(
-        project="default",
-        file_name="orphan.md",
-        resource_type="document",
-        content=text,
-        chunks=[ChunkText(text, 0, len(text))],
+        Document(project="default", file_name="orphan.md", content=text),
+        [ChunkText(text, 0, len(text))],
         job_id="0199aaaa-0000-7000-8000-00000000000a",
     )
     assert records.unfinished(older_than_seconds=0) == [replace(version, created=False)]

@@ -8,13 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ltmc_jobs.stores.contracts.scope import Scope
-from ltmc_jobs.stores.contracts.vectors import Hit, Snapshot, VectorRow
+from ltmc_jobs.stores.contracts.vectors import Snapshot, VectorRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A document to be recorded, with what its caller says of it."""
+
+    project: str
+    file_name: str
+    content: str
+    resource_type: str = "document"
+    conversation_id: str | None = None
+    speaker: str | None = None
+    occurred_at: str | None = None  # ISO 8601, UTC
+    position: int | None = None  # its place in the conversation; None: behind what is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +38,12 @@ class ChunkText:
     content: str
     start: int
     end: int
+    header: str = ""  # who said it and when: indexed and embedded before the content, and no part of it
+
+    @property
+    def text(self) -> str:
+        """What is indexed and embedded."""
+        return self.header + self.content
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,38 +76,53 @@ class Chunk:
     file_name: str
     resource_type: str
     created_at: str  # ISO 8601, UTC
+    header: str = ""
+    conversation_id: str | None = None
+    speaker: str | None = None
+    occurred_at: str | None = None  # ISO 8601, UTC
+
+    @property
+    def text(self) -> str:
+        """What is indexed and embedded."""
+        return self.header + self.content
+
+
+@dataclass(frozen=True, slots=True)
+class WordsFound:
+    """Chunks with words of a query, by BM25 within the scope."""
+
+    scores: dict[int, float]
+    ideal: float  # what a chunk of middle length with every word once would have
+    strength: float = 1.0  # what the best of them says: little where the query has stop words alone
+
+
+class Place(NamedTuple):
+    """Where a chunk stands."""
+
+    resource_id: int
+    resource_type: str
+    is_part: bool  # of a conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Chunks, and what stands around them in their document or conversation."""
+
+    places: dict[int, Place]  # of each, and of those near
+    near: dict[int, dict[int, int]]  # of each: the distance of those one and two away
 
 
 class Records(Protocol):
     """Documents, versions, chunks and vector rows, in one transactional store."""
 
-    def record(
-        self,
-        *,
-        project: str,
-        file_name: str,
-        resource_type: str,
-        content: str,
-        chunks: Sequence[ChunkText],
-        job_id: str,
-        conversation_id: str | None = None,
-    ) -> Version:
+    def record(self, document: Document, chunks: Sequence[ChunkText], *, job_id: str) -> Version:
         """Record a new version with its chunks in one transaction.
 
-        A document of the same job again, or content, type and conversation of its newest version again, returns that
-        version.
+        A document of the same job again, or content, type, conversation, speaker and time of its newest version again,
+        returns that version.
         """
 
-    def recorded(
-        self,
-        *,
-        project: str,
-        file_name: str,
-        resource_type: str,
-        content: str,
-        job_id: str,
-        conversation_id: str | None = None,
-    ) -> Version | None:
+    def recorded(self, document: Document, *, job_id: str) -> Version | None:
         """The version that `record` would return instead of making one: no need to cut the text."""
 
     def version(self, resource_id: int, version: int) -> Version | None: ...
@@ -100,6 +135,9 @@ class Records(Protocol):
 
     def searchable(self, chunk_ids: Iterable[int], *, scope: Scope) -> set[int]:
         """Which of these chunks a vector search may return: of visible versions in this scope."""
+
+    def readable(self, chunk_ids: Iterable[int], *, scope: Scope) -> set[int]:
+        """Which of these chunks a search may return: as `searchable`, and those that wait and have nothing older."""
 
     def in_scope(self, scope: Scope, *, limit: int) -> list[int] | None:
         """The ids of all chunks of visible versions in a scope; None if they are more than `limit`."""
@@ -137,11 +175,15 @@ class Records(Protocol):
     def mark_linked(self, resource_id: int, version: int) -> None:
         """Note that a searchable version is in the graph; in any other state nothing changes."""
 
-    def search_words(self, query: str, *, scope: Scope, limit: int) -> list[Hit]:
-        """Chunks waiting to become searchable, of documents without a visible version, by the share of words found.
+    def search_words(self, query: str, *, scope: Scope) -> WordsFound:
+        """All readable chunks of a scope with words of a query.
 
-        A rare word counts for more than a frequent one, and stop words only where a query has no others.
+        A rare word counts for more than a frequent one, stop words only where a query has no others, and words side by
+        side as in the query for a little more. What lies outside of the scope changes nothing.
         """
+
+    def surroundings(self, chunk_ids: Iterable[int]) -> Surroundings:
+        """What stands around chunks: in their document, and in their conversation on the same day."""
 
     def unfinished(self, *, older_than_seconds: float) -> list[Version]:
         """Versions that stopped on their way to linked: what a sweep sends again."""
