@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -11,6 +11,8 @@ from ltmc_jobs.errors import Misconfigured
 from ltmc_jobs.settings import Settings
 
 ANY = "*"
+# As browsers send it: in small letters, nothing after the port. `null` is what any page can be made to send.
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 READABLE = ("Location", "X-Request-ID", "WWW-Authenticate", "Mcp-Session-Id", "Mcp-Protocol-Version")
 
 
@@ -23,10 +25,10 @@ def allow_origins(app: FastAPI, settings: Settings) -> None:
     if not origins:
         return
     for origin in origins:
-        if origin != ANY and not _is_origin(origin):
+        if origin != ANY and not ORIGIN.fullmatch(origin):
             raise Misconfigured(
-                f"LTMC_ALLOWED_ORIGINS: {origin!r} is no origin: write https://HOST or https://HOST:PORT, "
-                "without a slash at its end"
+                f"LTMC_ALLOWED_ORIGINS: {origin!r} is no origin: write https://host or https://host:port, "
+                "in small letters and without a slash at its end"
             )
     if ANY in origins and not settings.needs_token:
         raise Misconfigured(
@@ -41,13 +43,3 @@ def allow_origins(app: FastAPI, settings: Settings) -> None:
         allow_credentials=False,
         expose_headers=list(READABLE),
     )
-
-
-def _is_origin(text: str) -> bool:
-    """Whether a browser could send this as its Origin; `null` is what any page can be made to send."""
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        return False
-    return text == f"{parts.scheme}://{parts.netloc}" and bool(parts.scheme and parts.hostname) and port != 0
