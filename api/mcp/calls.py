@@ -1,87 +1,145 @@
-"""tools/call: each call a job, answered with its result or its handle."""
+"""tools/call: each call a job, answered with its result, what it asks, a task, or its handle."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
 import mcp_types as types
-from mcp.server import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from starlette.requests import Request
 
 from api.call_meta import CallMeta
 from api.mcp.answers import answered, failed
-from api.requests import request_id, session_of, told
+from api.mcp.asking import Asking
+from api.mcp.departure import on_departure
+from api.mcp.inquiries import Inquiries
+from api.mcp.relay import Relay
+from api.mcp.tasks import Tasks
+from api.mcp.wire import Context, declares, require
+from api.requests import request_id, told
 from ltmc_jobs import registry
 from ltmc_jobs.answer import Answer
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Session
 from ltmc_jobs.errors import LtmcError, UnknownMethod
-from ltmc_jobs.queues.contract import Principal, new_job_id
+from ltmc_jobs.queues.contract import new_job_id
 from ltmc_jobs.registry import Question, Tool
 
-PROGRESS_SECONDS = 5.0  # hosts give up a call that is silent for 60 s; half of the promised 10 s
-
-Context = ServerRequestContext[Any, Any]
+Result = types.CallToolResult | types.InputRequiredResult
 
 
 class Calls:
     """Answers tools/call."""
 
-    def __init__(self, client_of: Callable[[], Client], project: str, principal: Principal) -> None:
-        self._client_of = client_of
-        self._project = project
-        self._principal = principal
+    def __init__(self, asking: Asking, tasks: Tasks) -> None:
+        self._asking = asking
+        self._tasks = tasks
+        self._inquiries = Inquiries(asking)
 
-    async def call(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
-        """The tool's result, its job's handle, or an error that a model can read."""
+    async def call(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
+        """The tool's result; within a request that declares tasks a task, else a handle, where it takes longer.
+
+        Errors that a model can read are results too; what only the client can mend is an MCPError.
+        """
         try:
             found = registry.find(params.name)
         except UnknownMethod as error:
             raise MCPError(types.INVALID_PARAMS, str(error), error.as_dict()) from None
+        if isinstance(found, Tool) and found.needs:
+            require(ctx, found.needs)
         reference = request_id(ctx.request) if isinstance(ctx.request, Request) else new_job_id()
         try:
-            meta = CallMeta.read(ctx.meta)
-            session = meta.applied(self._session(ctx, reference))
-            return answered(await self._answer(ctx, meta, session, found, params.arguments or {}))
+            session = self._asking.session(ctx)
+            if params.request_state is not None:
+                return await self._go_on(ctx, session, found, params)
+            return await self._call(ctx, session, found, params.arguments or {})
+        except MCPError:
+            raise
         except Exception as error:  # told() logs it, and says only what may leave
             return failed(told(error, reference))
 
-    async def _answer(
-        self, ctx: Context, meta: CallMeta, session: Session, found: Tool | Question, arguments: Any
-    ) -> Answer:
-        form = found.form
-        handling = meta.handling(session, form, arguments)
-        job_id = handling.job_id or new_job_id()
-        asked = self._client_of().call(
-            form.name, arguments, session, wait_seconds=meta.wait_seconds, handling=replace(handling, job_id=job_id)
+    async def _call(self, ctx: Context, session: Session, found: Tool | Question, arguments: dict[str, Any]) -> Any:
+        meta = CallMeta.read(ctx.meta)
+        handling = meta.handling(session, found.form, arguments)
+        client = self._asking.client_of()
+        wait = meta.wait_seconds
+        if wait is None and isinstance(found, Tool) and declares(ctx, "tasks"):
+            wait = found.grace_seconds
+
+        def ask(heard: Callable[[str], None]) -> Awaitable[Answer]:
+            heeded = replace(handling, told=heard)
+            return client.call(found.form.name, arguments, session, wait_seconds=wait, handling=heeded)
+
+        followed = await self._waited_for(session, found, arguments)
+        answer = await self._answer(ctx, session, found, ask, followed, keyed=handling.job_id is not None)
+        return await self._shown(ctx, session, found, arguments, answer)
+
+    async def _go_on(
+        self, ctx: Context, session: Session, found: Tool | Question, params: types.CallToolRequestParams
+    ) -> Any:
+        """The call again, with what its job asked for."""
+        arguments = params.arguments or {}
+        job_id = await self._inquiries.answered(ctx, session, found, arguments, str(params.request_state))
+        client = self._asking.client_of()
+        meta = CallMeta.read(ctx.meta)
+        # A client that takes a task has it now: the one thing that it was kept for is said.
+        wait = meta.wait_seconds
+        if wait is None:
+            wait = 0.0 if declares(ctx, "tasks") else client.shared.settings.wait_seconds
+        answer = await self._answer(
+            ctx, session, found, lambda _heard: client.result(session, job_id, wait), job_id, keyed=False
         )
-        followed = job_id if isinstance(found, Tool) else arguments.get("job_id", "")
-        telling = asyncio.create_task(self._tell_progress(ctx, session, str(followed)))
+        return await self._shown(ctx, session, found, arguments, answer)
+
+    async def _answer(
+        self,
+        ctx: Context,
+        session: Session,
+        found: Tool | Question,
+        ask: Callable[[Callable[[str], None]], Awaitable[Answer]],
+        followed: str,
+        *,
+        keyed: bool,
+    ) -> Answer:
+        """Wait for it, telling the caller meanwhile what the job tells."""
+        client = self._asking.client_of()
+        job_id = followed
+        async with Relay(ctx, client) as relay:
+
+            def heard(started: str) -> None:
+                nonlocal job_id
+                job_id = started
+                relay.follow(started)
+
+            if followed:
+                relay.follow(followed, late=True)
+            try:
+                return await ask(heard)
+            except asyncio.CancelledError:
+                await on_departure(ctx, client, session, found, job_id, keyed=keyed)
+                raise
+
+    async def _waited_for(self, session: Session, found: Tool | Question, arguments: dict[str, Any]) -> str:
+        """The job that a question waits for, if it is one of the caller's."""
+        job_id = arguments.get("job_id") if found.form.name == "job_result" else None
+        if not isinstance(job_id, str):
+            return ""
         try:
-            return await asked
-        finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+            return (await self._asking.client_of().job(session, job_id)).id
+        except LtmcError:
+            return ""
 
-    async def _tell_progress(self, ctx: Context, session: Session, job_id: str) -> None:
-        """Seconds so far (a number that only grows), with the job's state in words, until cancelled."""
-        started = time.monotonic()
-        while True:
-            await asyncio.sleep(PROGRESS_SECONDS)
-            words = "waiting"
-            with suppress(LtmcError):
-                info = await self._client_of().job(session, job_id)
-                progress = info.meta.get("progress") or {}
-                words = " ".join(str(part) for part in (info.status.value, progress.get("message")) if part)
-            await ctx.session.report_progress(round(time.monotonic() - started, 1), message=words)
-
-    def _session(self, ctx: Context, reference: str) -> Session:
-        """From the HTTP request, if there is one."""
-        if isinstance(ctx.request, Request):
-            return session_of(ctx.request, self._project)
-        return Session(self._project, self._principal, reference)
+    async def _shown(
+        self, ctx: Context, session: Session, found: Tool | Question, arguments: dict[str, Any], answer: Answer
+    ) -> Any:
+        if answer.result is not None or not isinstance(found, Tool):
+            return answered(answer)
+        if answer.questions is not None:
+            asked = await self._inquiries.asked(ctx, session, found, arguments, answer)
+            if asked is not None:
+                return asked
+        if declares(ctx, "tasks"):
+            return await self._tasks.handle(session, str(answer.job_id))
+        return answered(answer)

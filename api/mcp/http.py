@@ -10,6 +10,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, Streamable
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.routing import BaseRoute, Route
 
+from api.mcp.old_sessions import OldSessions
 from api.mcp.server import build
 from api.security import BODY_LIMIT
 from ltmc_jobs.client import Client
@@ -41,4 +42,5 @@ def mount(client_of: Callable[[], Client], settings: Settings, *, path: str = "/
         security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     # GET would open a stream that never ends and never says anything.
-    return Mounted([Route(path, StreamableHTTPASGIApp(manager), methods=["POST"])], manager.run)
+    app = OldSessions(StreamableHTTPASGIApp(manager), client_of, settings.project)
+    return Mounted([Route(path, app, methods=["POST"])], manager.run)
