@@ -34,7 +34,11 @@ REINDEX = JobKind(
     changes=("memory",),
 )
 LINK_VERSIONS = JobKind(
-    name="link_versions", path="workers.jobs.graph.link_versions", queue=Queue.GRAPH, timeout_seconds=600
+    name="link_versions",
+    path="workers.jobs.graph.link_versions",
+    queue=Queue.GRAPH,
+    timeout_seconds=600,
+    changes=("graph",),
 )
 LOG_RETRIEVAL = JobKind(
     name="log_retrieval", path="workers.jobs.chats.log_retrieval", queue=Queue.LOW, changes=("chats",)
