@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from ltmc_jobs.memory.mentions import Mention, mentions
@@ -12,25 +12,29 @@ HAS_CHUNK, MENTIONS, NEXT = "HAS_CHUNK", "MENTIONS", "NEXT"
 FROM_TEXT = "text"  # the source of a link that a text or its place gives, and that goes with it
 ALL = 1_000_000
 
+Identity = tuple[End, str, End]
+Linked = tuple[Version, Sequence[Chunk]]
 
-def link(corpus: Corpus, graph: Graph, version: Version, chunks: Sequence[Chunk]) -> None:
-    """Write a version's nodes and links; those of older versions go, and those that callers made stay."""
-    project, document = version.project, ("Document", version.file_name)
-    properties = {"resource_id": version.resource_id, "version": version.version, "type": version.resource_type}
-    nodes = [Node(project, *document, properties)]
-    nodes += [
-        Node(project, "Chunk", str(chunk.chunk_id), {"chunk_index": chunk.chunk_index, "vector_id": chunk.chunk_id})
-        for chunk in chunks
-    ]
-    edges = [Edge(project, document, HAS_CHUNK, ("Chunk", str(chunk.chunk_id))) for chunk in chunks]
-    edges += _sequence(project, version.file_name, *corpus.beside(version.resource_id, version.version))
-    text = mentions(_text(chunks), is_code=version.resource_type == "code")
-    named, about = mention_links(corpus, project, {version.file_name: text})
-    held = graph.around(project, [document], relations=[HAS_CHUNK, MENTIONS, NEXT], fan_out=ALL).get(document, [])
+
+def link(corpus: Corpus, graph: Graph, versions: Sequence[Linked]) -> None:
+    """Write the nodes and links of versions of one project; those of older versions go, those of callers stay."""
+    if not versions:
+        return
+    project = versions[0][0].project
+    nodes, edges = [], []
+    texts: dict[str, list[Mention]] = {}
+    for version, chunks in versions:
+        made = _document(version, chunks)
+        nodes += made[0]
+        edges += made[1] + _sequence(version, *corpus.beside(version.resource_id, version.version))
+        texts[version.file_name] = mentions(_text(chunks), is_code=version.resource_type == "code")
+    named, about = mention_links(corpus, project, texts)
+    ends = [("Document", name) for name in texts]
+    held = graph.around(project, ends, relations=[HAS_CHUNK, MENTIONS, NEXT], fan_out=ALL)
     graph.merge([*nodes, *named], [*edges, *about])
     now = {edge.identity for edge in [*edges, *about]}
-    _drop(graph, project, document, [edge for edge in held if edge.identity not in now])
-    _adopt(graph, project, document)
+    _drop(graph, project, held, now)
+    _adopt(graph, project, list(texts))
 
 
 def mention_links(
@@ -54,39 +58,61 @@ def mention_links(
     return list(nodes.values()), edges
 
 
-def _sequence(project: str, file_name: str, before: str | None, after: str | None) -> list[Edge]:
-    row = [name for name in (before, file_name, after) if name is not None]
+def _document(version: Version, chunks: Sequence[Chunk]) -> tuple[list[Node], list[Edge]]:
+    project, document = version.project, ("Document", version.file_name)
+    properties = {"resource_id": version.resource_id, "version": version.version, "type": version.resource_type}
+    nodes = [Node(project, *document, properties)]
+    edges = []
+    for chunk in chunks:
+        key = str(chunk.chunk_id)
+        nodes.append(Node(project, "Chunk", key, {"chunk_index": chunk.chunk_index, "vector_id": chunk.chunk_id}))
+        edges.append(Edge(project, document, HAS_CHUNK, ("Chunk", key)))
+    return nodes, edges
+
+
+def _sequence(version: Version, before: str | None, after: str | None) -> list[Edge]:
+    row = [name for name in (before, version.file_name, after) if name is not None]
     return [
-        Edge(project, ("Document", first), NEXT, ("Document", second), {"source": FROM_TEXT})
+        Edge(version.project, ("Document", first), NEXT, ("Document", second), {"source": FROM_TEXT})
         for first, second in pairwise(row)
     ]
 
 
-def _drop(graph: Graph, project: str, document: End, stale: Sequence[Edge]) -> None:
-    graph.remove(project, "Chunk", [edge.target[1] for edge in stale if edge.relation == HAS_CHUNK])
-    outlived = [
-        edge
-        for edge in stale
-        if edge.properties.get("source") == FROM_TEXT and (edge.relation == NEXT or edge.source == document)
-    ]
-    if outlived:
+def _drop(graph: Graph, project: str, held: Mapping[End, Sequence[Edge]], now: Collection[Identity]) -> None:
+    """Remove what these documents had of themselves, and have no more."""
+    stale = {
+        edge.identity: edge
+        for document, edges in held.items()
+        for edge in edges
+        if edge.identity not in now
+        and (edge.relation == HAS_CHUNK or edge.properties.get("source") == FROM_TEXT)
+        and (edge.relation == NEXT or edge.source == document)
+    }
+    if chunks := [edge.target[1] for edge in stale.values() if edge.relation == HAS_CHUNK]:
+        graph.remove(project, "Chunk", chunks)
+    if outlived := [edge for edge in stale.values() if edge.relation != HAS_CHUNK]:
         graph.unlink(outlived)
 
 
-def _adopt(graph: Graph, project: str, document: End) -> None:
-    """Take over the links of an entity of this name: it was spoken of before it was stored."""
-    entity = ("Entity", document[1])
-    if not graph.nodes(project, "Entity", [document[1]]):
+def _adopt(graph: Graph, project: str, names: Sequence[str]) -> None:
+    """Have documents take over the links of entities of their names: they were spoken of before they were stored."""
+    spoken_of = {("Entity", node.key): ("Document", node.key) for node in graph.nodes(project, "Entity", names)}
+    if not spoken_of:
         return
-    edges = graph.around(project, [entity], fan_out=ALL).get(entity, [])
-
-    def moved(end: End) -> End:
-        return document if end == entity else end
-
-    graph.merge(
-        [], [Edge(project, moved(edge.source), edge.relation, moved(edge.target), edge.properties) for edge in edges]
-    )
-    graph.remove(project, "Entity", [document[1]])
+    held = graph.around(project, list(spoken_of), fan_out=ALL)
+    moved = [
+        Edge(
+            project,
+            spoken_of.get(edge.source, edge.source),
+            edge.relation,
+            spoken_of.get(edge.target, edge.target),
+            edge.properties,
+        )
+        for edges in held.values()
+        for edge in edges
+    ]
+    graph.merge([], moved)
+    graph.remove(project, "Entity", [key for _, key in spoken_of])
 
 
 def _text(chunks: Sequence[Chunk]) -> str:
