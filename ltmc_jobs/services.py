@@ -20,6 +20,7 @@ from ltmc_jobs.memory import context
 from ltmc_jobs.memory.kinship import Kinship
 from ltmc_jobs.memory.memory import Memory
 from ltmc_jobs.memory.relations import Relations
+from ltmc_jobs.memory.transfer import Passage, Traces
 from ltmc_jobs.queues.answers import read_answers
 from ltmc_jobs.queues.contract import JobContext, JobSpec
 from ltmc_jobs.queues.envelope import Call
@@ -39,6 +40,7 @@ from ltmc_jobs.stores.contracts import (
     Vectors,
     WeightTable,
 )
+from ltmc_jobs.stores.contracts.transfer import EdgeList, Transfer
 
 MODELS = 2  # more than one is needed only while all is embedded anew
 
@@ -89,6 +91,14 @@ class Tiers:
         return stores.open_links(self._settings)
 
     @cached_property
+    def transfer(self) -> Transfer:
+        return stores.open_transfer(self._settings)
+
+    @cached_property
+    def edges(self) -> EdgeList:
+        return stores.open_edges(self._settings)
+
+    @cached_property
     def weights(self) -> WeightTable:
         return stores.open_weights(self._settings)
 
@@ -129,7 +139,19 @@ class Tiers:
     def close(self) -> None:
         while self._vectors:
             self._vectors.popitem()[1].close()
-        for part in ("graph", "vector_rows", "links", "todos", "chats", "corpus", "catalogue", "weights", "records"):
+        for part in (
+            "edges",
+            "transfer",
+            "graph",
+            "vector_rows",
+            "links",
+            "todos",
+            "chats",
+            "corpus",
+            "catalogue",
+            "weights",
+            "records",
+        ):
             if part in self.__dict__:
                 self.__dict__.pop(part).close()
 
@@ -198,6 +220,22 @@ class Services:
         if missing:
             raise InputRequired(missing, first=first)
         return given
+
+    @property
+    def passage(self) -> Passage:
+        """What leaves the memory of the call's project, and what comes into it."""
+        project = self.current.project
+
+        def flush() -> int:
+            with suppress(QueueUnavailable), reaching():
+                return sum(self.shared.cache_index.flush(project, kind) for kind in ("queries", "tools", "chunks"))
+            return 0
+
+        def tell(done: float, total: float, message: str) -> None:
+            if self.job is not None:
+                self.job.progress(done, total, message)
+
+        return Passage(self.tiers, self.memory, project, Traces(self.shared.queue.forget, flush), tell)
 
     @property
     def relations(self) -> Relations:

@@ -19,6 +19,7 @@ from ltmc_jobs.stores.contracts import (
     Vectors,
     WeightTable,
 )
+from ltmc_jobs.stores.contracts.transfer import EdgeList, Transfer
 
 # role → scheme of its URL → its module, whose `from_settings` opens it. Imported when opened: a process that needs
 # no Neo4j loads no driver.
@@ -29,6 +30,12 @@ BACKENDS: dict[str, dict[str, str]] = {
     "chats": {"sqlite": "ltmc_jobs.stores.chats_sqlite"},
     "todos": {"sqlite": "ltmc_jobs.stores.todos_sqlite"},
     "links": {"sqlite": "ltmc_jobs.stores.links_sqlite"},
+    "transfer": {"sqlite": "ltmc_jobs.stores.transfer_sqlite"},
+    "edges": {
+        "sqlite": "ltmc_jobs.stores.edges_sqlite",
+        "neo4j": "ltmc_jobs.stores.edges_neo4j",
+        "bolt": "ltmc_jobs.stores.edges_neo4j",
+    },
     "weights": {"sqlite": "ltmc_jobs.stores.weights_sqlite"},
     "vector_rows": {"sqlite": "ltmc_jobs.stores.vector_rows_sqlite"},
     "vectors": {"faiss": "ltmc_jobs.stores.vectors_faiss"},
@@ -92,6 +99,18 @@ def open_vectors(settings: Settings, records: Records, model: str, dimension: in
     """Open the index over the records' vectors, for a model of this name that makes so many numbers."""
     vectors: Vectors = _backend("vectors", settings.vectors_url).from_settings(settings, records, model, dimension)
     return vectors
+
+
+def open_transfer(settings: Settings) -> Transfer:
+    """Open the records as they leave and come, where the records are."""
+    transfer: Transfer = _backend("transfer", settings.records_url).from_settings(settings)
+    return transfer
+
+
+def open_edges(settings: Settings) -> EdgeList:
+    """Open the list of links, where the graph is."""
+    edges: EdgeList = _backend("edges", settings.graph_address).from_settings(settings)
+    return edges
 
 
 def open_graph(settings: Settings) -> Graph:

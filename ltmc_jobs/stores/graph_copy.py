@@ -35,7 +35,7 @@ _REMOVE = """
 
 def write_to(settings: Settings, target: Path) -> dict[str, int]:
     """Write what is ours to a file, owner-only; `{nodes, edges}`."""
-    with target.open("x") as file, _Session(settings) as session:
+    with target.open("x") as file, Neo4jSession(settings) as session:
         target.chmod(0o600)
         nodes = _write(file, session, _NODES)
         edges = _write(file, session, _EDGES)
@@ -66,11 +66,11 @@ def count(settings: Settings) -> dict[str, int]:
 
 def remove(settings: Settings) -> None:
     """Remove what is ours."""
-    with _Session(settings) as session:
+    with Neo4jSession(settings) as session:
         session.run(_REMOVE).consume()
 
 
-class _Session:
+class Neo4jSession:
     """A session with the server that the settings name; its errors in our words."""
 
     def __init__(self, settings: Settings) -> None:

@@ -90,6 +90,7 @@ def test_tools_are_declared_once_in_the_module_of_their_group() -> None:
         "context": 7,
         "graph": 4,
         "todos": 4,
+        "transfer": 3,
         "memory": 2,
         "jobs": 4,
     }

@@ -21,7 +21,7 @@ def test_nodes_and_edges_come_back(make_settings: MakeSettings, neo4j_server: Bo
     nodes = [Node("copies", "Document", f"{n}.md", properties) for n in range(3)]
     edges = [Edge("copies", ("Document", "0.md"), "REFERENCES", ("Document", f"{n}.md"), {"score": n}) for n in (1, 2)]
     graph.merge(nodes, edges)
-    with graph_copy._Session(settings) as session:
+    with graph_copy.Neo4jSession(settings) as session:
         session.run("MERGE (n:Stranger {name: 'not ours'})").consume()
 
     assert graph_copy.write_to(settings, tmp_path / "graph") == {"nodes": 3, "edges": 2}
@@ -30,7 +30,7 @@ def test_nodes_and_edges_come_back(make_settings: MakeSettings, neo4j_server: Bo
     assert graph_copy.put_back(settings, tmp_path / "graph") == {"nodes": 3, "edges": 2}
     assert graph.nodes("copies", "Document", [node.key for node in nodes]) == nodes
     assert graph.neighbours("copies", "Document", ["0.md"]) == edges
-    with graph_copy._Session(settings) as session:
+    with graph_copy.Neo4jSession(settings) as session:
         found = session.run("MATCH (n:Stranger) DETACH DELETE n RETURN count(n) AS total").single()
         assert found is not None
         assert found["total"] == 1
