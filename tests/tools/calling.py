@@ -40,9 +40,9 @@ class Caller:
 
 
 @contextmanager
-def services_without_redis(home: Path) -> Iterator[Services]:
+def services_without_redis(home: Path, **variables: object) -> Iterator[Services]:
     """The stores of a home of the tests' own, in a process that has no Redis."""
-    settings = build_settings(home)
+    settings = build_settings(home, **variables)
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     Keyring.make(settings)
     services = Services.open(Shared.open_apart(settings))
