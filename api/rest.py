@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from api import openapi
 from api.call_meta import NAME_LIMIT, CallMeta
 from api.requests import json_of, session_of, ttl_of, wait_of
+from api.tool_groups import group_of
 from ltmc_jobs import registry
 from ltmc_jobs.answer import Answer
 from ltmc_jobs.client import Client
@@ -32,7 +33,8 @@ def router(client_of: Callable[[], Client], project: str) -> APIRouter:
     )
     async def list_tools() -> dict[str, Any]:
         shown = [described(form) for form in registry.forms()]
-        return {"tools": shown, "count": len(shown), "modules": dict(Counter(tool["module"] for tool in shown))}
+        modules, groups = (dict(Counter(tool[name] for tool in shown)) for name in ("module", "group"))
+        return {"tools": shown, "count": len(shown), "modules": modules, "groups": groups}
 
     for form in registry.forms():
         routes.add_api_route(
@@ -113,6 +115,7 @@ def described(form: Form) -> dict[str, Any]:
         "name": form.name,
         "description": form.description,
         "module": form.module,
+        "group": group_of(form.name),
         "tiers": [tier.value for tier in found.tiers] if isinstance(found, Tool) else [],
         "inputSchema": form.input_schema,
         "outputSchema": form.output_schema,

@@ -40,12 +40,14 @@ def alone(tmp_path_factory: pytest.TempPathFactory, redis_server: EmbeddedServer
 
 
 def test_t15_the_tools_are_counted(web: httpx.Client) -> None:
-    """T15: {tools, count, modules}; the count is the length of the one and the sum of the other."""
+    """T15, A30: {tools, count, modules, groups}; the count is the length of the first and the sum of each other."""
     shown = web.get("/tools").json()
-    assert set(shown) == {"tools", "count", "modules"}
-    assert shown["count"] == len(shown["tools"]) == sum(shown["modules"].values()) > 0
+    assert set(shown) == {"tools", "count", "modules", "groups"}
+    assert shown["count"] == len(shown["tools"]) == sum(shown["modules"].values()) == sum(shown["groups"].values())
+    assert (shown["groups"]["core"], shown["groups"]["cache"]) == (25, 3)
+    assert shown["groups"]["extra"] == len([tool["name"] for tool in shown["tools"] if tool["group"] == "extra"]) > 0
     for tool in shown["tools"]:
-        assert set(tool) == {"name", "description", "module", "inputSchema", "outputSchema", "tiers"}
+        assert set(tool) == {"name", "description", "module", "group", "inputSchema", "outputSchema", "tiers"}
         Draft202012Validator.check_schema(tool["inputSchema"])
         Draft202012Validator.check_schema(tool["outputSchema"])
         assert tool["module"] in shown["modules"]
