@@ -107,6 +107,18 @@ def test_todos_are_ranked_as_the_docstring_says(todos: Todos) -> None:
         found(todos, odd)
 
 
+def test_a_title_outranks_a_description(todos: Todos) -> None:
+    """A10: the query in a long title, before a description that is nothing else; so with words."""
+    note(todos, f"{'Long words about other things. ' * 9} The pump.", "And more of them. " * 9)
+    note(todos, "x", "pump")
+    assert [hit.score > 2 for hit in todos.search("pump", project="default", limit=9).items] == [True, False]
+    note(todos, "plumber now", "nothing else")
+    note(todos, "nothing else", "plumber now")
+    for n in range(9):
+        note(todos, f"filler {n}")
+    assert found(todos, "plumbers soon") == ["plumber now", "nothing else"]
+
+
 def test_found_todos_come_in_pages_and_by_state(todos: Todos) -> None:
     """A10: limit, offset, total, and the filter of the list."""
     made = [note(todos, f"sink {n}") for n in range(5)]
