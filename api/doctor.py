@@ -10,6 +10,7 @@ import click
 from api import doctor_machine as machine
 from api import doctor_platform as platform
 from api import terminal
+from api.doctor_tools import look_at_tools
 from api.finding import Finding, Patient, fine, problem
 from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.settings import Settings
@@ -20,6 +21,7 @@ LOOKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     machine.look_at_home,
     machine.look_at_disk,
     machine.look_at_token,
+    look_at_tools,
     machine.look_at_backends,
     machine.look_at_model,
     machine.look_at_torch,

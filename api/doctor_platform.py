@@ -110,8 +110,9 @@ def look_at_api(patient: Patient) -> Iterator[Finding]:
         )
     )
     for name, part in patient.health.get("components", {}).items():
-        # A degraded Redis is unfit for a queue: that was told at length.
-        if part.get("status") not in ("healthy", "disabled") and (name, part.get("status")) != ("redis", "degraded"):
+        # A degraded Redis is unfit for a queue: that was told, as was what is wrong with the user's own tools.
+        told_at_length = (name, part.get("status")) == ("redis", "degraded") or name == "tools"
+        if part.get("status") not in ("healthy", "disabled") and not told_at_length:
             yield problem(f"{name}: {part.get('status')}: {part.get('error', '')}", CURES.get(name, START))
 
 

@@ -44,7 +44,7 @@ class Health:
     async def look(self) -> dict[str, Any]:
         """`status` is healthy, degraded (calls are taken, some will suffer) or unhealthy (no call can be taken)."""
         redis_component, state = await self._ask_redis()
-        components = {"redis": redis_component} | _stores(state) | _own_tools(self._settings)
+        components = {"redis": redis_component} | _stores(state) | _own_tools()
         live = state.get("live", {})
         silent = [queue.value for queue in Queue if not live.get(queue.value)]
         return {
@@ -149,9 +149,9 @@ def _stores(state: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: _component(probe["components"].get(name, UNKNOWN)) | checked for name in STORES}
 
 
-def _own_tools(settings: Settings) -> dict[str, dict[str, Any]]:
+def _own_tools() -> dict[str, dict[str, Any]]:
     """What LTMC_TOOLS brought; what is left out of it makes nothing else suffer."""
-    loaded = user_tools.load(settings)
+    loaded = user_tools.loaded()
     if not loaded.entries:
         return {}
     told = {"tools": sorted(loaded.files)}

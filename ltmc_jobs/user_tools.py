@@ -96,6 +96,11 @@ def load(settings: Settings) -> Loaded:
     return _loaded
 
 
+def loaded() -> Loaded:
+    """What this process has read so far."""
+    return _loaded
+
+
 def load_entry(entry: str) -> Loaded:
     """Declare the tools of one file or module; what is wrong is among the mistakes."""
     _loaded.entries.append(entry)
