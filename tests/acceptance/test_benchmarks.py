@@ -15,7 +15,11 @@ FOLDER = ROOT / "benchmarks"
 # What has a main is run by itself; the rest is what they share.
 NAMES = sorted(file.stem for file in FOLDER.glob("*.py") if "def main(" in file.read_text())
 # The performance rows that an issue is held to, and the benchmark that carries their ids.
-CARRIED = {"first_call": {"P02", "P03", "P04"}, "queues": {"P09", "P13", "P14", "Y08"}}
+CARRIED = {
+    "first_call": {"P02", "P03", "P04"},
+    "queues": {"P09", "P13", "P14", "Y08"},
+    "vectors": {"P03", "P07", "M11"},
+}
 
 
 def run(name: str, arguments: Sequence[str], seconds: float) -> str:

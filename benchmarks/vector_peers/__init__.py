@@ -1,0 +1,1 @@
+"""Who is measured beside our index, on which vectors, and how."""
