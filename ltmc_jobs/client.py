@@ -57,10 +57,20 @@ class Client:
         self._presence = Presence(shared.settings.redis_address())
         self._ownership = Ownership(shared.installation)
         self._off = switched_off(shared.settings)
+        self.draining = asyncio.Event()
 
     def close(self) -> None:
         """End the process that serves calls without the queue, if there is one; it also ends with this one."""
         self._local.close()
+
+    def drain(self) -> None:
+        """This process ends: who waits for a job is answered with its handle now, and no departure cancels any."""
+        self.draining.set()
+        self.shared.async_queue.release()
+
+    @property
+    def is_draining(self) -> bool:
+        return self.draining.is_set()
 
     async def call(
         self,
@@ -104,7 +114,7 @@ class Client:
         if self._off is not None:
             return await self._locally(tool, spec, self._off, goal, until)
         try:
-            job_id, kept = await self._presence.within(self._sent(tool, spec, joins=handling.job_id is None))
+            job_id, kept = await self._presence.within(self._sent(tool, spec, handling))
         except QueueUnavailable:
             if not may_serve(tool) or not await self._presence.is_away(suspected=True):
                 raise
@@ -124,14 +134,14 @@ class Client:
             return await self._followed(tool, outcome, goal)
         return answer_of(tool.form.name, outcome)
 
-    async def _sent(self, tool: Tool, spec: JobSpec, *, joins: bool) -> tuple[str, dict[str, Any] | None]:
+    async def _sent(self, tool: Tool, spec: JobSpec, handling: Handling) -> tuple[str, dict[str, Any] | None]:
         """Enqueue, or join a job of a call like this one: its id; or, where the cache holds it, the result too."""
         await self._ownership.look()
         await self._settle()
         cache_key, kept = await self._cached(tool, spec)
-        if kept is not None:
+        if kept is not None and not handling.makes_job:
             return kept["job_id"], kept["result"]
-        like = likeness(tool, spec, cache_key) if joins else ""
+        like = likeness(tool, spec, cache_key) if handling.job_id is None else ""
         return (await self.shared.async_queue.enqueue(replace(spec, cache_key=cache_key, like=like))).id, None
 
     async def _cached(self, tool: Tool, spec: JobSpec) -> tuple[str | None, dict[str, Any] | None]:
@@ -248,14 +258,19 @@ class Client:
 
     async def jobs(self, session: Session, *, limit: int = 50, **which: str | None) -> dict[str, Any]:
         """The project's jobs, newest first, `which` as Wanted; `next_cursor` where there may be more."""
+        found = await self.found(session, limit=limit, **which)
+        shown = {"jobs": [info.as_dict() for info in found], "count": len(found)}
+        return shown | ({"next_cursor": cursor_of(found[-1])} if len(found) == limit else {})
+
+    async def found(self, session: Session, *, limit: int = 50, **which: str | None) -> list[JobInfo]:
+        """The same jobs as such."""
         if session.principal.name == ANONYMOUS and self.shared.settings.needs_token:
             raise Forbidden("to those who are nobody no job is listed: an id is all that keeps them apart")
         wanted = Wanted(session.project, limit=limit, **which)
         found = await asyncio.to_thread(self._local.ledger.list, wanted)
         if self._off is None or not found:
-            found = newest([*await self._reached(self.shared.async_queue.list(wanted)), *found], wanted.limit)
-        shown = {"jobs": [info.as_dict() for info in found], "count": len(found)}
-        return shown | ({"next_cursor": cursor_of(found[-1])} if len(found) == wanted.limit else {})
+            found = newest([*await self._reached(self.shared.async_queue.list(wanted)), *found], limit)
+        return found
 
     async def queues(self) -> dict[str, Any]:
         """Per queue: jobs by state, the age of the oldest that waits, living workers; of all projects together."""

@@ -20,7 +20,7 @@ class Handling:
     """Each part is None where the caller says nothing of it.
 
     `job_id` makes a repeated call the same job. `told` hears the id of the call's job before it is enqueued, and again
-    when the call joined another. `priority` moves a call between the four queues for calls; a tool whose queue is
+    when the call joined another. `makes_job`: no cached result will do. `priority` moves a call between the four queues for calls; a tool whose queue is
     another, since it needs what only that queue's workers have, stays there.
     """
 
@@ -28,6 +28,7 @@ class Handling:
     priority: Queue | None = None
     result_ttl_seconds: int | None = None
     told: Callable[[str], None] | None = None
+    makes_job: bool = False
 
     def queue_for(self, tool: Tool) -> Queue:
         """Where the job of such a call waits."""

@@ -14,11 +14,13 @@ from starlette.requests import Request
 from api.call_meta import CallMeta
 from api.mcp.answers import answered, failed
 from api.mcp.asking import Asking
+from api.mcp.capabilities import can, require
 from api.mcp.departure import on_departure
 from api.mcp.inquiries import Inquiries
+from api.mcp.old_questions import put_and_awaited
 from api.mcp.relay import Relay
 from api.mcp.tasks import Tasks
-from api.mcp.wire import Context, declares, require
+from api.mcp.wire import Context
 from api.requests import request_id, told
 from ltmc_jobs import registry
 from ltmc_jobs.answer import Answer
@@ -65,7 +67,7 @@ class Calls:
         handling = meta.handling(session, found.form, arguments)
         client = self._asking.client_of()
         wait = meta.wait_seconds
-        if wait is None and isinstance(found, Tool) and declares(ctx, "tasks"):
+        if wait is None and isinstance(found, Tool) and can(ctx, "tasks"):
             wait = found.grace_seconds
 
         def ask(heard: Callable[[str], None]) -> Awaitable[Answer]:
@@ -87,7 +89,7 @@ class Calls:
         # A client that takes a task has it now: the one thing that it was kept for is said.
         wait = meta.wait_seconds
         if wait is None:
-            wait = 0.0 if declares(ctx, "tasks") else client.shared.settings.wait_seconds
+            wait = 0.0 if can(ctx, "tasks") else client.shared.settings.wait_seconds
         answer = await self._answer(
             ctx, session, found, lambda _heard: client.result(session, job_id, wait), job_id, keyed=False
         )
@@ -116,7 +118,7 @@ class Calls:
             if followed:
                 relay.follow(followed, late=True)
             try:
-                return await ask(heard)
+                return await put_and_awaited(ctx, client, session, await ask(heard))
             except asyncio.CancelledError:
                 await on_departure(ctx, client, session, found, job_id, keyed=keyed)
                 raise
@@ -140,6 +142,6 @@ class Calls:
             asked = await self._inquiries.asked(ctx, session, found, arguments, answer)
             if asked is not None:
                 return asked
-        if declares(ctx, "tasks"):
+        if can(ctx, "tasks"):
             return await self._tasks.handle(session, str(answer.job_id))
         return answered(answer)

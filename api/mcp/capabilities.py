@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from mcp.server import ServerRequestContext
@@ -11,7 +12,6 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.requests import Request
 
 from api.mcp.old_sessions import CAPABILITIES
-from ltmc_jobs.registry import Tool
 
 TASKS = "io.modelcontextprotocol/tasks"
 
@@ -27,12 +27,12 @@ def can(ctx: ServerRequestContext[Any, Any], name: str) -> bool:
     return getattr(declared, name, None) is not None
 
 
-def require(ctx: ServerRequestContext[Any, Any], tool: Tool) -> None:
-    """Refuse the call of a client that has not declared what the tool needs of it."""
-    missing = [name for name in tool.needs if not can(ctx, name)]
+def require(ctx: ServerRequestContext[Any, Any], names: Iterable[str]) -> None:
+    """MCPError -32021, which names what lacks, unless the client has declared all of these."""
+    missing = [name for name in names if not can(ctx, name)]
     if missing:
         wanted: dict[str, Any] = {name: {} for name in missing if name != "tasks"}
         if "tasks" in missing:
             wanted["extensions"] = {TASKS: {}}
-        words = f"{tool.form.name} needs a client with {', '.join(missing)}"
+        words = f"this needs a client that declares {', '.join(missing)}"
         raise MCPError(MISSING_REQUIRED_CLIENT_CAPABILITY, words, {"requiredCapabilities": wanted})

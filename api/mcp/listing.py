@@ -24,13 +24,15 @@ store with wait_for="searchable".
 Every call is a job in a queue. Most answer within the wait (20 s; _meta "ltmc/wait" sets it, in seconds, 0 to 45). \
 One that takes longer answers with {"job": {"job_id": ...}}: that is no failure and the job goes on, so don't call the \
 tool again. Call job_result(job_id), which waits and gives what the call would have given. job_status says where a job \
-stands, job_cancel stops one, job_list shows what there is.
+stands, job_cancel stops one, job_list shows what there is. One that asks (status input_required) goes on after \
+job_answer.
 
 A refused call names the field that is wrong: correct it and call again. An error with "retry": true may pass by \
 itself: wait a little, then try again. When you must repeat a call whose answer was lost, send the same _meta \
 "ltmc/idempotencyKey" with both: it is then one job.
 """
 
+CANCEL = "job_cancel"
 JOB = {
     "type": "object",
     "description": "The handle of a job that goes on; the result comes from job_result",
@@ -40,6 +42,8 @@ JOB = {
         "tool": {"type": "string"},
         "next": {"type": "string"},
         "reason": {"type": "string"},
+        "poll_after_ms": {"type": "integer"},
+        "questions": {"type": "object", "description": "What it asks, by the keys that job_answer takes"},
     },
     "required": ["job_id", "status", "tool"],
 }
@@ -70,11 +74,18 @@ def listed(form: Form) -> types.Tool:
         output_schema=None if gives_blocks(form) else output_schema(form, is_tool=isinstance(found, Tool)),
         annotations=types.ToolAnnotations(
             read_only_hint=form.reads_only,
-            idempotent_hint=True if form.reads_only or isinstance(found, Question) else None,
-            destructive_hint=False if form.reads_only else None,
+            idempotent_hint=form.reads_only or isinstance(found, Question) or found.idempotent,
+            destructive_hint=form.name == CANCEL or (isinstance(found, Tool) and found.destructive),
             open_world_hint=reaches_out,
         ),
     )
+
+
+def as_2025(tool: types.Tool) -> types.Tool:
+    """The same for clients of before 2026-07-28, which ask for tasks themselves."""
+    if isinstance(registry.find(tool.name), Question):
+        return tool  # answered at once
+    return tool.model_copy(update={"execution": types.ToolExecution(task_support="optional")})
 
 
 def output_schema(form: Form, *, is_tool: bool) -> dict[str, Any]:

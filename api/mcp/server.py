@@ -8,9 +8,14 @@ from typing import Any
 import mcp_types as types
 from mcp.server import CacheHint, Server
 
-from api.mcp.calls import Calls, Context
-from api.mcp.listing import INSTRUCTIONS, listed
+from api.mcp.asking import Asking
+from api.mcp.calls import Calls
+from api.mcp.listening import Listening
+from api.mcp.listing import INSTRUCTIONS, as_2025, listed
 from api.mcp.offering import offering
+from api.mcp.tasks import Tasks
+from api.mcp.tasks_2025 import Tasks2025
+from api.mcp.wire import Context, is_modern
 from ltmc_jobs import __version__, registry
 from ltmc_jobs.client import Client
 from ltmc_jobs.queues.contract import Principal
@@ -21,12 +26,17 @@ LIST_TTL_MS = 60_000
 
 def build(client_of: Callable[[], Client], settings: Settings, *, principal: Principal | None = None) -> Server[Any]:
     """The MCP server over the registry's tools; `principal` is who calls where no HTTP request says it."""
-    calls = Calls(client_of, settings.project, principal or Principal())
-    shown = [listed(form) for form in registry.forms()]
-    schemas = {tool.name: tool.input_schema for tool in shown}
+    asking = Asking(client_of, settings.project, principal or Principal())
+    tasks = Tasks(asking)
+    shown = types.ListToolsResult(tools=[listed(form) for form in registry.forms()])
+    shown_2025 = types.ListToolsResult(tools=[as_2025(tool) for tool in shown.tools])
+    schemas = {tool.name: tool.input_schema for tool in shown.tools}
 
-    async def list_tools(_ctx: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=shown)
+    async def list_tools(ctx: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        return shown if is_modern(ctx) else shown_2025
+
+    async def set_level(_ctx: Context, _params: types.SetLevelRequestParams) -> types.EmptyResult:
+        return types.EmptyResult()  # nothing is remembered of a client; what a job logs is told as "info"
 
     server: Server[Any] = Server(
         "ltmc",
@@ -34,10 +44,14 @@ def build(client_of: Callable[[], Client], settings: Settings, *, principal: Pri
         title="LTMC long-term memory",
         instructions=INSTRUCTIONS,
         on_list_tools=list_tools,
-        on_call_tool=calls.call,
+        on_call_tool=Calls(asking, tasks).call,
+        on_subscriptions_listen=Listening(asking).listen,
         **offering(client_of, settings.project, principal or Principal()),
         get_tool_input_schema=schemas.get,  # else every call would list all tools to check its headers
         cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS, scope="public")},
     )
     server.middleware.clear()  # OpenTelemetry's, a third of a call's cost; our traces travel in the envelope
+    server.middleware.append(Tasks2025(asking))
+    server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, set_level)
+    tasks.offer(server)
     return server

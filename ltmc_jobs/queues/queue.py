@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, ParamSpec, TypeVar
 
 from redis import Redis
@@ -192,6 +192,24 @@ class AsyncJobQueue:
         """Have it told to this loop what becomes of a job."""
         with reaching():
             await self._replies.watch(checked(job_id))
+
+    def release(self) -> None:
+        """End all waits in this loop, and let none begin."""
+        self._replies.release()
+
+    async def ended(self, job_id: str, seconds: float) -> bool:
+        """Wait for a job's end for at most so long, whatever it asks meanwhile; whether it has ended."""
+        over = asyncio.Event()
+
+        def hear(word: str, _text: str) -> None:
+            if word == "" or JobStatus.is_end(word):
+                over.set()
+
+        with self.hearing(job_id, hear):
+            await self.watch(job_id)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), seconds)
+        return over.is_set()
 
     async def steps(self, job_id: str, after: int) -> tuple[int, list[str]]:
         """The number of the last step of a job's progress, and the steps after that one, as JSON."""

@@ -39,6 +39,7 @@ READS_AT_ONCE = 8  # a connection each
 WATCH = script("watch")
 SUCCESSFUL = b"1"  # RQ's type of a result
 ASKS = "asks"  # the word for a job that waits for answers, beside RQ's states
+RELEASED = "released"  # and for a wait that is over before its time
 
 Ear: TypeAlias = Callable[
     [str, str], None
@@ -104,6 +105,7 @@ class Replies:
         self._task: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._unasked: list[str] = []
+        self._is_released = False
         self._listens = asyncio.Event()
         self._reading = asyncio.Semaphore(READS_AT_ONCE)
 
@@ -145,6 +147,13 @@ class Replies:
             if not self._ears[job_id]:
                 del self._ears[job_id]
 
+    def release(self) -> None:
+        """Let no one wait any more: all who do hear how their jobs stand."""
+        self._is_released = True
+        for told in [told for waiting in self._waiting.values() for told in waiting]:
+            if not told.done():
+                told.set_result((RELEASED, None))
+
     async def watch(self, job_id: str) -> None:
         """Have what becomes of a job told to us, and at once how it has ended, or that it asks."""
         await self.listen()
@@ -155,7 +164,7 @@ class Replies:
         until = time.monotonic() + seconds
         while True:
             left = until - time.monotonic()
-            if left <= 0:
+            if left <= 0 or self._is_released:
                 return await self._read(job_id)
             found = await self._awaited(job_id, left)
             if found is not None:
@@ -252,7 +261,8 @@ class Replies:
                 word = status.decode()
                 if word in ("", ASKS) or JobStatus.is_end(word):
                     self._hear_word(job_id, word, "")
-                    self._tell(job_id, word, None)
+                    if word or job_id in self._waiting:  # who only listens may do so before the job is enqueued
+                        self._tell(job_id, word, None)
 
     def _told(self, text: str) -> None:
         job_id, word, payload = text.split("\n", 2)

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from mcp import Client as McpClient
 from mcp.client.streamable_http import streamable_http_client
 
-from api.mcp import calls
+from api.mcp import relay
 from api.mcp.http import mount
 from api.security import Guard
 from ltmc_jobs.client import Client
@@ -62,7 +62,7 @@ async def test_http_names_project_agent_and_session(over_http: str, era: str) ->
 
 @pytest.mark.parametrize("era", ERAS)
 async def test_http_tells_progress_and_errors(over_http: str, era: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "PROGRESS_SECONDS", 0.1)
+    monkeypatch.setattr(relay, "BEAT_SECONDS", 0.1)
     told: list[float] = []
 
     async def hear(progress: float, *_: Any) -> None:

@@ -17,7 +17,10 @@ for i = 2, #ARGV, 4 do
         'ltmc_steps', number)
       keep(OURS .. 'steps:' .. id, text)
       tell(f[2], id, 'progress', number .. '\n' .. text)
-    else keep(OURS .. 'log:' .. id, text) end
+    else
+      keep(OURS .. 'log:' .. id, text)
+      tell(f[2], id, 'log', text)
+    end
   end
 end
 return 1
