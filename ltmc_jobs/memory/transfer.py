@@ -18,6 +18,7 @@ from ltmc_jobs.stores.contracts.transfer import KINDS, EdgeList, Kind, Selection
 FORGET_AT_ONCE = 200  # documents in one transaction: others write between
 NAMES_SHOWN = 100
 PAGE_CHARACTERS = 2_000_000
+ALL = 1_000_000
 READ_AT_ONCE = 20  # documents may be long
 
 
@@ -92,6 +93,7 @@ def forget(
             "Document": [document.file_name for document in held],
             "Chunk": [str(chunk_id) for document in held for chunk_id in document.chunk_ids],
         }
+        near = _entities(graph, project, ends["Document"])
         # Before the records too: were this run cut off in between, its second run would not know the nodes.
         for label, keys in ends.items():
             nodes += len(graph.nodes(project, label, keys))
@@ -99,6 +101,9 @@ def forget(
         gone = transfer.forget(project, [document.resource_id for document in held])
         for label, keys in ends.items():  # a linking job may have been at it just now
             graph.remove(project, label, keys)
+        alone = [key for key in near if not graph.around(project, [("Entity", key)], fan_out=1)]
+        graph.remove(project, "Entity", alone)
+        nodes += len(alone)
         traces.forget_jobs([job_id for document in held for job_id in document.job_ids])
         counts = [before + now for before, now in zip(counts, gone, strict=True)]
         names += [document.file_name for document in held]
@@ -119,6 +124,13 @@ def forget(
         cached=traces.flush_cache(),
         file_names=names[:NAMES_SHOWN],
     )
+
+
+def _entities(graph: Graph, project: str, file_names: list[str]) -> list[str]:
+    """What these documents speak of: people, addresses, numbers; who is spoken of nowhere else goes with them."""
+    edges = graph.around(project, [("Document", name) for name in file_names], without=("HAS_CHUNK",), fan_out=ALL)
+    ends = {end for found in edges.values() for edge in found for end in (edge.source, edge.target)}
+    return sorted(key for label, key in ends if label == "Entity")
 
 
 def export(
