@@ -17,6 +17,7 @@ from ltmc_jobs.inquiry import InputRequired
 from ltmc_jobs.llm import minilm
 from ltmc_jobs.llm.embedding import Embedder, open_embedder
 from ltmc_jobs.memory import context
+from ltmc_jobs.memory.attempts import Attempts
 from ltmc_jobs.memory.kinship import Kinship
 from ltmc_jobs.memory.memory import Memory
 from ltmc_jobs.memory.relations import Relations
@@ -31,6 +32,7 @@ from ltmc_jobs.shared import Shared
 from ltmc_jobs.stores.contracts import (
     Catalogue,
     Chats,
+    CodePatternTable,
     Corpus,
     Graph,
     Links,
@@ -97,6 +99,10 @@ class Tiers:
     @cached_property
     def edges(self) -> EdgeList:
         return stores.open_edges(self._settings)
+
+    @cached_property
+    def code_patterns(self) -> CodePatternTable:
+        return stores.open_code_patterns(self._settings)
 
     @cached_property
     def weights(self) -> WeightTable:
@@ -186,6 +192,11 @@ class Services:
     def memory(self) -> Memory:
         """The four tiers as one memory, of the call's project."""
         return Memory(self.tiers, self.current, self.following, self.query_vector)
+
+    @property
+    def attempts(self) -> Attempts:
+        """Attempts at code, of the call's project."""
+        return Attempts(self.tiers, self.memory, self.current)
 
     def build_context(self, documents: Sequence[dict[str, Any]], max_tokens: int) -> BuiltContext:
         """Documents as one text of at most `max_tokens`, those with the highest scores first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -79,10 +79,17 @@ class Memory:
         return Scope(self._call.project, **limits)
 
     def retrieve(
-        self, query: str, *, scope: Scope | None = None, top_k: int = 10, match: Match = "both", explain: bool = False
+        self,
+        query: str,
+        *,
+        scope: Scope | None = None,
+        top_k: int = 10,
+        match: Match = "both",
+        explain: bool = False,
+        only: Collection[int] | None = None,
     ) -> RetrievedMemory:
-        """The passages that answer a query best, within the project or a narrower scope."""
-        question = Question(query, scope or Scope(self._call.project), top_k, match, explain)
+        """The passages that answer a query best, within the project or a narrower scope, or of these chunks alone."""
+        question = Question(query, scope or Scope(self._call.project), top_k, match, explain, only)
         return retrieval.retrieve(self._tiers, self._embed, question, self.weights())
 
     def log(self, conversation_id: str, query: str, found: RetrievedMemory) -> None:
@@ -103,18 +110,23 @@ class Memory:
         own = self._tiers.weights.read(self._call.project)
         return WEIGHTS | {Kind(kind): Weights(*values) for kind, values in own.items()}
 
-    def add_vectors(self, texts: Sequence[str], *, file_name: str, **document: Any) -> list[int]:
+    def add_vectors(self, texts: Sequence[str], *, file_name: str) -> list[int]:
         """Store texts, each as one chunk with its vector, at once; their ids, in order."""
+        return self.add_document(texts, file_name=file_name, resource_type="texts")[1]
+
+    def add_document(self, texts: Sequence[str], *, file_name: str, resource_type: str) -> tuple[int, list[int]]:
+        """Store a document cut into these texts, searchable when this returns; its id and its chunks'."""
         starts = [sum(map(len, texts[:at])) for at in range(len(texts))]
-        fields = {"resource_type": "texts"} | document
-        whole = Document(project=self._call.project, file_name=file_name, content="".join(texts), **fields)
+        whole = Document(
+            project=self._call.project, file_name=file_name, resource_type=resource_type, content="".join(texts)
+        )
         chunks = [ChunkText(text, at, at + len(text)) for text, at in zip(texts, starts, strict=True)]
         version = self._tiers.records.record(whole, chunks, job_id=self._call.id)
         if version.state == "recorded":
             rows = list(zip(version.chunk_ids, self._tiers.embedder.encode(texts), strict=True))
             self._tiers.records.add_vectors(rows, model=self._tiers.model)
             self._tiers.records.publish(version.resource_id, version.version)
-        return list(version.chunk_ids)
+        return version.resource_id, list(version.chunk_ids)
 
     def search_similar(self, query: str, k: int = 10) -> list[dict[str, Any]]:
         """The `k` nearest chunks as records `{id, text, score, file_name}`, best first."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import heapq
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ltmc_jobs.errors import LtmcError
+from ltmc_jobs.errors import Misconfigured, ModelMismatch, StoreUnavailable
 from ltmc_jobs.memory.fusion import Fused, fuse
 from ltmc_jobs.memory.kinds import Kind, Weights
 from ltmc_jobs.results.memory import MissingSignal, RelatedDocument, RetrievedChunk, RetrievedMemory, Signals
@@ -44,9 +45,11 @@ class Question:
     top_k: int = 10
     match: Match = "both"
     explain: bool = False
+    only: Collection[int] | None = None  # of these chunks alone, which lie in the scope
 
 
-Embed = Callable[[str], npt.NDArray[np.float32]]
+Vector = npt.NDArray[np.float32]
+Embed = Callable[[str], Vector]
 
 
 def retrieve(stores: Stores, embed: Embed, question: Question, weights: Mapping[Kind, Weights]) -> RetrievedMemory:
@@ -57,13 +60,17 @@ def retrieve(stores: Stores, embed: Embed, question: Question, weights: Mapping[
     """
     missing: list[MissingSignal] = []
     vector = None
-    if question.match != "words":
-        try:
-            vector = embed(question.text)
-        except LtmcError as error:
-            missing.append(MissingSignal("meaning", str(error)))
     for _ in range(TRIES):
-        ranked, is_whole = _ranked(stores, question, vector, weights, missing)
+        try:
+            if question.match != "words" and not missing:
+                vector = embed(question.text) if vector is None else vector
+            ranked, is_whole = _ranked(stores, question, vector, weights)
+        except (ModelMismatch, Misconfigured, StoreUnavailable) as error:
+            if missing:
+                raise  # the words cannot answer either
+            vector, ranked, is_whole = None, [], False
+            missing.append(MissingSignal("meaning", str(error)))
+            continue
         found = ranked[: question.top_k]
         chunks = stores.records.chunks([one.chunk_id for one in found])
         if is_whole and len(chunks) == len(found):
@@ -92,36 +99,39 @@ def related(graph: Graph, project: str, file_names: set[str]) -> list[RelatedDoc
 
 
 def _ranked(
-    stores: Stores,
-    question: Question,
-    vector: npt.NDArray[np.float32] | None,
-    weights: Mapping[Kind, Weights],
-    missing: list[MissingSignal],
+    stores: Stores, question: Question, vector: Vector | None, weights: Mapping[Kind, Weights]
 ) -> tuple[list[Fused], bool]:
     """The chunks found, best first, and whether all of them are still there."""
-    scope, depth = question.scope, max(DEPTH, 2 * question.top_k)
+    depth = max(DEPTH, 2 * question.top_k)
     # Words first: what becomes searchable in between is then found twice, and not missed.
-    words = NO_WORDS if question.match == "meaning" else stores.records.search_words(question.text, scope=scope)
-    cosines: dict[int, float] = {}
-    if vector is not None and not missing:
-        try:
-            cosines = {hit.chunk_id: hit.score for hit in stores.vectors.search(vector, scope=scope, k=depth)}
-        except LtmcError as error:
-            missing.append(MissingSignal("meaning", str(error)))
-    by_words = sorted(words.scores, key=lambda chunk_id: (-words.scores[chunk_id], chunk_id))[:depth]
-    candidates = dict.fromkeys([*cosines, *by_words])
+    words = NO_WORDS if question.match == "meaning" else _by_words(stores.records, question)
+    cosines = {} if vector is None else _by_meaning(stores.vectors, question, vector, depth)
+    best = heapq.nsmallest(depth, words.scores, key=lambda chunk_id: (-words.scores[chunk_id], chunk_id))
+    candidates = cosines.keys() | set(best)
     around = stores.records.surroundings(candidates)
-    is_whole = candidates.keys() <= around.places.keys()
-    if question.match != "both":
-        alone = Surroundings(
-            {chunk_id: around.places[chunk_id] for chunk_id in candidates if chunk_id in around.places}, {}
-        )
-        return fuse(cosines, words, alone, weights), is_whole
-    around = _within(stores.records, around, scope)
-    if vector is not None and not missing:
+    is_whole = candidates <= around.places.keys()
+    if question.match != "both" or question.only is not None:
+        places = {chunk_id: place for chunk_id, place in around.places.items() if chunk_id in candidates}
+        return fuse(cosines, words, Surroundings(places, {}), weights), is_whole
+    around = _within(stores.records, around, question.scope)
+    if vector is not None:
         unknown = [chunk_id for chunk_id in around.places if chunk_id not in cosines]
-        cosines |= stores.vectors.scores(vector, unknown, project=scope.project)
+        cosines |= stores.vectors.scores(vector, unknown, project=question.scope.project)
     return fuse(cosines, words, around, weights), is_whole
+
+
+def _by_words(records: Records, question: Question) -> WordsFound:
+    found = records.search_words(question.text, scope=question.scope)
+    if question.only is None:
+        return found
+    allowed = set(question.only)
+    return replace(found, scores={chunk: score for chunk, score in found.scores.items() if chunk in allowed})
+
+
+def _by_meaning(vectors: Vectors, question: Question, vector: Vector, depth: int) -> dict[int, float]:
+    if question.only is not None:
+        return vectors.scores(vector, list(question.only), project=question.scope.project)
+    return {hit.chunk_id: hit.score for hit in vectors.search(vector, scope=question.scope, k=depth)}
 
 
 def _within(records: Records, around: Surroundings, scope: Scope) -> Surroundings:

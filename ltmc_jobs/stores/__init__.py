@@ -10,6 +10,7 @@ from ltmc_jobs.settings import Settings
 from ltmc_jobs.stores.contracts import (
     Catalogue,
     Chats,
+    CodePatternTable,
     Corpus,
     Graph,
     Links,
@@ -36,6 +37,7 @@ BACKENDS: dict[str, dict[str, str]] = {
         "neo4j": "ltmc_jobs.stores.edges_neo4j",
         "bolt": "ltmc_jobs.stores.edges_neo4j",
     },
+    "code_patterns": {"sqlite": "ltmc_jobs.stores.code_patterns_sqlite"},
     "weights": {"sqlite": "ltmc_jobs.stores.weights_sqlite"},
     "vector_rows": {"sqlite": "ltmc_jobs.stores.vector_rows_sqlite"},
     "vectors": {"faiss": "ltmc_jobs.stores.vectors_faiss"},
@@ -81,6 +83,12 @@ def open_links(settings: Settings) -> Links:
     """Open the links from messages to chunks, where the records are."""
     links: Links = _backend("links", settings.records_url).from_settings(settings)
     return links
+
+
+def open_code_patterns(settings: Settings) -> CodePatternTable:
+    """Open the attempts at code, where the records are."""
+    patterns: CodePatternTable = _backend("code_patterns", settings.records_url).from_settings(settings)
+    return patterns
 
 
 def open_weights(settings: Settings) -> WeightTable:
