@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from ltmc_jobs import registry, user_tools
 from ltmc_jobs.errors import InvalidArguments
 from ltmc_jobs.tool_trial import attempt
-from tests.conftest import build_settings
+from tests.conftest import build_settings, clean_environment
+
+ROOT = Path(__file__).parents[2]
 
 GOOD = '''
 from __future__ import annotations
@@ -189,6 +192,20 @@ def test_entries_are_the_callers_files_and_modules(tmp_path: Path, monkeypatch: 
     settings = build_settings(tmp_path, LTMC_TOOLS=" mine.py, sub/../mine.py ,pack.age,~/x.py,, ")
     assert settings.tools == (str(tmp_path / "mine.py"), "pack.age", str(Path.home() / "x.py"))
     assert build_settings(tmp_path).tools == ()
+
+
+def test_the_script_takes_files_from_where_it_is_called(tmp_path: Path) -> None:
+    """It goes to its checkout before anything reads the variable."""
+    traced = subprocess.run(
+        ["bash", "-x", ROOT / "start_workers.sh", "status"],
+        cwd=tmp_path,
+        env=clean_environment(tmp_path / "home", LTMC_TOOLS="mine.py, sub/other.py ,pack.age,/whole/x.py"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert f"LTMC_TOOLS='{tmp_path}/mine.py,{tmp_path}/sub/other.py ,pack.age,/whole/x.py'" in traced.stderr
 
 
 def test_a_tool_may_also_be_declared_as_ours_are() -> None:
