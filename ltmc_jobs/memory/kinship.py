@@ -13,7 +13,7 @@ from ltmc_jobs.llm.embedding import Embedder
 from ltmc_jobs.memory.likeness import Likeness, Pair, Vector
 from ltmc_jobs.memory.linking import ALL, mention_links
 from ltmc_jobs.memory.mentions import Mention, mentions
-from ltmc_jobs.memory.naming import ends_of
+from ltmc_jobs.memory.naming import Name, ends_of
 from ltmc_jobs.results.graph import LinkedDocuments, SimilarPair
 from ltmc_jobs.stores.contracts import Corpus, Edge, Graph, Node, StoredDocument, Vectors
 
@@ -52,7 +52,7 @@ class Kinship:
         self._texts: dict[str, str] = {}
         self._types: dict[str, str] = {}
 
-    def link(self, documents: Sequence[Mapping[str, Any]], names: Sequence[str], threshold: float) -> LinkedDocuments:
+    def link(self, documents: Sequence[Mapping[str, Any]], names: Sequence[Name], threshold: float) -> LinkedDocuments:
         """Link documents, given as texts or by name, to their like and to what their texts name."""
         nodes = self._read(documents, names)
         vectors = self._vectors()
@@ -73,22 +73,21 @@ class Kinship:
             similar_count=len(pairs),
         )
 
-    def _read(self, documents: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[Node]:
+    def _read(self, documents: Sequence[Mapping[str, Any]], names: Sequence[Name]) -> list[Node]:
         """Take in what was given; the nodes of documents that are not stored. NotFound lists what is not there."""
         corpus, project = self._tiers.corpus, self._project
-        given = {str(document["id"]): document for document in documents}
         # A text's id is its own, whatever number a stored document has.
-        bare = [*(name for name, document in given.items() if not document.get("content")), *names]
+        given = {str(document["id"]): document for document in documents if document.get("content") is not None}
+        bare = [*(document["id"] for document in documents if document.get("content") is None), *names]
         ends = ends_of(corpus, self._tiers.graph, project, bare)
-        wanted = {name: ends[name][1] if name in ends else name for name in [*given, *names]}
-        self._stored = corpus.named(project, wanted.values())
-        unknown = [name for name in bare if wanted[name] not in self._stored]
+        self._stored = corpus.named(project, [*given, *(key for _, key in ends.values())])
+        unknown = [str(name) for name in bare if ends[name][1] not in self._stored]
         if unknown:
             raise NotFound(f"not stored, and given without content: {', '.join(unknown[:20])}", ids=unknown)
         kept = corpus.texts(document.resource_id for document in self._stored.values())
         self._texts = {name: kept.get(document.resource_id, "") for name, document in self._stored.items()}
         self._types = {name: document.resource_type for name, document in self._stored.items()}
-        new = {name: document for name, document in given.items() if wanted[name] not in self._stored}
+        new = {name: document for name, document in given.items() if name not in self._stored}
         self._texts |= {name: str(document["content"]) for name, document in new.items()}
         self._types |= {name: str(document.get("type") or "") for name, document in new.items()}
         return [

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from ltmc_jobs.errors import InvalidArguments
 from ltmc_jobs.stores.contracts import Corpus, Edge, End, Graph
 
+Name = str | int
+
 WORDS = "name"  # the property of an edge that keeps a relation's words as they were given first
 BY_NUMBER = {"chunk": "Chunk", "message": "Message"}
 _NUMBERED = re.compile(r"(chunk|message):(\d{1,18})")
@@ -39,20 +41,30 @@ def name_of(end: End) -> str:
     return f"{label.lower()}:{key}" if label in BY_NUMBER.values() else key
 
 
-def ends_of(corpus: Corpus, graph: Graph, project: str, names: Sequence[str]) -> dict[str, End]:
-    """The nodes that names mean: a document by its name, else by its number; `chunk:7`, `message:7`; else an entity."""
+def ends_of(corpus: Corpus, graph: Graph, project: str, names: Sequence[Name]) -> dict[Name, End]:
+    """The nodes that names mean: a document by its name, else by its number; `chunk:7`, `message:7`; else an entity.
+
+    A number that is given as one is a document's, if there is one; it may also be the name of another.
+    """
     wanted = list(dict.fromkeys(names))
-    found: dict[str, End] = {name: ("Document", name) for name in corpus.named(project, wanted)}
-    if rest := [name for name in wanted if name not in found]:
+    texts = [name for name in wanted if isinstance(name, str)]
+    found: dict[Name, End] = {name: ("Document", name) for name in corpus.named(project, texts)}
+    if rest := [name for name in texts if name not in found]:
         # Linked by its text, and never stored.
         found |= {node.key: ("Document", node.key) for node in graph.nodes(project, "Document", rest)}
-    numbers = {int(name): name for name in wanted if name not in found and _RESOURCE_ID.fullmatch(name)}
-    for number, document in corpus.numbered(project, numbers).items():
-        found[numbers[number]] = ("Document", document.file_name)
-    for name in wanted:
-        if name not in found and (numbered := _NUMBERED.fullmatch(name)):
-            found[name] = (BY_NUMBER[numbered[1]], numbered[2])
-    return {name: found.get(name, ("Entity", name)) for name in wanted}
+    numbers = {name: _number(name) for name in wanted if name not in found}
+    numbered = corpus.numbered(project, {number for number in numbers.values() if number})
+    found |= {name: ("Document", numbered[number].file_name) for name, number in numbers.items() if number in numbered}
+    return {name: found.get(name) or _other(str(name)) for name in wanted}
+
+
+def _number(name: Name) -> int | None:
+    return int(name) if _RESOURCE_ID.fullmatch(str(name)) else None
+
+
+def _other(name: str) -> End:
+    known = _NUMBERED.fullmatch(name)
+    return (BY_NUMBER[known[1]], known[2]) if known else ("Entity", name)
 
 
 def _spelled(sign: str) -> str:

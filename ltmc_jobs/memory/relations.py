@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ltmc_jobs.errors import NotFound
 from ltmc_jobs.memory.linking import HAS_CHUNK
-from ltmc_jobs.memory.naming import WORDS, ends_of, name_of, relation_of, words_of
+from ltmc_jobs.memory.naming import WORDS, Name, ends_of, name_of, relation_of, words_of
 from ltmc_jobs.memory.walk import Step, walk
 from ltmc_jobs.results.graph import LinkedResources, Relationship, Relationships, Thing
 from ltmc_jobs.stores.contracts import Corpus, Direction, Edge, End, Graph
@@ -30,7 +30,7 @@ class Relations:
     def __init__(self, tiers: Tiers, project: str) -> None:
         self._tiers, self._project = tiers, project
 
-    def link(self, source: str, target: str, relation: str, strength: float | None = None) -> LinkedResources:
+    def link(self, source: Name, target: Name, relation: str, strength: float | None = None) -> LinkedResources:
         """Link two things; both are made if they are not there. Again, it changes nothing but the strength."""
         graph, kind = self._tiers.graph, relation_of(relation)
         ends = ends_of(self._tiers.corpus, graph, self._project, [source, target])
@@ -39,11 +39,11 @@ class Relations:
         made = graph.merge([], [edge]).edges > 0
         if made and relation != kind:  # the words of whoever was first
             graph.merge([], [Edge(self._project, ends[source], kind, ends[target], {WORDS: relation})])
-        return LinkedResources(made, source, target, relation, _thing(ends[source]), _thing(ends[target]))
+        return LinkedResources(made, str(source), str(target), relation, _thing(ends[source]), _thing(ends[target]))
 
     def around(
         self,
-        entity: str,
+        entity: Name,
         *,
         relations: Sequence[str] | None,
         direction: Direction,
@@ -65,7 +65,7 @@ class Relations:
         is_known = bool(shown) or bool(graph.nodes(self._project, start[0], [start[1]])) or self._is_stored(start)
         return Relationships(_thing(start), is_known, shown, len(shown), found.is_cut)
 
-    def around_document(self, document: str, **asked: Any) -> Relationships:
+    def around_document(self, document: Name, **asked: Any) -> Relationships:
         """What is linked to a document; NotFound if there is none of this name or number."""
         found = self.around(document, **asked)
         if found.entity.kind != "document":

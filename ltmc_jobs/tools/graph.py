@@ -60,7 +60,7 @@ def link_resources(
     strength: Annotated[float | None, Field(ge=0, le=1, description="How strongly, from 0 to 1")] = None,
 ) -> LinkedResources:
     """Link two documents or any named things in the knowledge graph; what is not there yet is made."""
-    return services.relations.link(str(source_id), str(target_id), relation, strength)
+    return services.relations.link(source_id, target_id, relation, strength)
 
 
 @tool(
@@ -81,7 +81,7 @@ def query_graph(
 ) -> Relationships:
     """Find what is linked to a document or a named thing, nearest first, each link with the path to it."""
     return services.relations.around(
-        str(entity),
+        entity,
         relations=_listed(relation_type),
         direction=direction,
         depth=depth,
@@ -120,7 +120,7 @@ def auto_link_documents(
     names = document_id if isinstance(document_id, list) else [] if document_id is None else [document_id]
     if not documents and not names:
         raise InvalidArguments("give documents, or the document_id of one or of several", field="documents")
-    return services.kinship.link(documents or [], [str(name) for name in names], similarity_threshold)
+    return services.kinship.link(documents or [], names, similarity_threshold)
 
 
 @tool(
@@ -142,7 +142,7 @@ def get_document_relationships(
 ) -> Relationships:
     """Show what a document is linked to, nearest first, each link with the path from the document to it."""
     return services.relations.around_document(
-        str(doc_id),
+        doc_id,
         relations=_listed(relation_type),
         direction=direction,
         depth=max_depth,

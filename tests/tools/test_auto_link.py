@@ -80,6 +80,10 @@ def test_a_stored_document_finds_its_like_in_the_memory(call: Caller) -> None:
     assert call("auto_link_documents", document_ids=["bread.md", "stars.md"])["similar_count"] == 0
     assert call("auto_link_documents", documents=[{"id": 7, "content": LOAF}])["similar_count"] == 1
     assert similar(call, "7") == {"bread.md"}
+    assert call("auto_link_documents", documents=[{"id": "empty", "content": ""}])["documents_processed"] == 1
+    store(call, str(number), STARS)
+    assert call("auto_link_documents", document_id=[number])["similar"][0]["source_id"] == "harbour.md"
+    assert similar(call, str(number)) == set()
     assert (
         call("auto_link_documents", documents=[{"id": "harbour.md"}], similarity_threshold=0.99)["links_removed"] == 1
     )
