@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import sys
+from types import FrameType
 
 import uvicorn
 
@@ -21,7 +24,7 @@ def main() -> int:
     except LtmcError as error:
         sys.stderr.write(f"{error.code}: {error}\n")
         return 2
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.http_host,
         port=settings.http_port,
@@ -32,7 +35,20 @@ def main() -> int:
         timeout_graceful_shutdown=5,
         h11_max_incomplete_event_size=64 * 1024,
     )
+    Server(config).run()
     return 0
+
+
+class Server(uvicorn.Server):
+    """Tells the application at the first signal that it ends, so that it can answer those who wait before it must."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self.config.app.state.drain)  # type: ignore[union-attr]
+        super().handle_exit(sig, frame)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     cors.allow_origins(app, settings)
     if shared:
         app.add_middleware(Counted, metrics=shared.metrics)
+    app.state.drain = client.drain
     return app
 
 

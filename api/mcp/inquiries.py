@@ -5,6 +5,7 @@ The state that travels between is the job's id, signed together with the call, s
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -39,7 +40,7 @@ class Inquiries:
             return None
         answerable = {key: asked for key, asked in answer.questions.items() if can(ctx, capability_of(asked))}
         if answerable:
-            state = self._state(session, found, arguments, str(answer.job_id))
+            state = self._state(session, found, arguments, str(answer.job_id), round_of(answer.questions))
             return types.InputRequiredResult.model_validate({"inputRequests": answerable, "requestState": state})
         needed = {capability_of(asked) for asked in answer.questions.values()} - {"elicitation"}
         if needed:
@@ -51,8 +52,9 @@ class Inquiries:
         self, ctx: Context, session: Session, found: Tool | Question, arguments: dict[str, Any], state: str
     ) -> str:
         """The id of the job that this state is of, which has been given the answers in the request."""
-        job_id = state.partition(".")[0]
-        if not self._is_state(session, found, arguments, state, job_id):
+        job_id, _, rest = state.partition(".")
+        asked = rest.partition(".")[0]
+        if state != self._state(session, found, arguments, job_id, asked):
             raise MCPError(types.INVALID_PARAMS, "requestState is not one that was given for this call")
         given = (ctx.params or {}).get("inputResponses") or {}
         try:
@@ -61,15 +63,11 @@ class Inquiries:
             raise self._asking.refusal(ctx, error) from None
         return job_id
 
-    def _state(self, session: Session, found: Tool | Question, arguments: dict[str, Any], job_id: str) -> str:
-        signed = self._asking.client_of().shared.keys.sign(_message(session, found, arguments, job_id))
-        return f"{job_id}.{signed}"
-
-    def _is_state(
-        self, session: Session, found: Tool | Question, arguments: dict[str, Any], state: str, job_id: str
-    ) -> bool:
-        keys = self._asking.client_of().shared.keys
-        return keys.verifies(_message(session, found, arguments, job_id), state.removeprefix(f"{job_id}."))
+    def _state(
+        self, session: Session, found: Tool | Question, arguments: dict[str, Any], job_id: str, asked: str
+    ) -> str:
+        call = json.dumps([session.project, found.form.name, arguments, job_id, asked], sort_keys=True)
+        return f"{job_id}.{asked}.{self._asking.client_of().shared.keys.sign(call.encode())}"
 
 
 def capability_of(question: dict[str, Any]) -> str:
@@ -77,5 +75,6 @@ def capability_of(question: dict[str, Any]) -> str:
     return str(question.get("method")).partition("/")[0]
 
 
-def _message(session: Session, found: Tool | Question, arguments: dict[str, Any], job_id: str) -> bytes:
-    return json.dumps([session.project, found.form.name, arguments, job_id], sort_keys=True).encode()
+def round_of(questions: dict[str, Any]) -> str:
+    """What tells one round of questions from the next."""
+    return hashlib.sha256(" ".join(sorted(questions)).encode()).hexdigest()[:16]

@@ -14,6 +14,7 @@ import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 
+from api.mcp.answers import JOB_URI
 from api.mcp.asking import Asking
 from api.mcp.capabilities import can, require
 from api.mcp.task_states import told_task
@@ -21,7 +22,6 @@ from api.mcp.wire import Context
 from ltmc_jobs.client import Client, Session
 from ltmc_jobs.errors import LtmcError, NotFound
 
-JOB_URI = "ltmc://job/"
 MOST_JOBS = 100  # in one stream
 MOST_STREAMS = 1024
 REREAD_SECONDS = 5.0

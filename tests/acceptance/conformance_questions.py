@@ -159,7 +159,7 @@ def multi_input(services: Services) -> Content:
     return said(services.ask({"first": NAMED, "second": form("And your colour?", color=NAME)}))
 
 
-@tool(needs=("tasks",), grace_seconds=0)
+@tool(needs=("tasks",))
 def test_tool_with_task(services: Services) -> Content:
     """Ask for a name, then take some time."""
     answer = services.ask({"user_name": NAMED}, first=True)["user_name"]
