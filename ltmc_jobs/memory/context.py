@@ -21,18 +21,17 @@ def build(documents: Sequence[dict[str, Any]], max_tokens: int) -> BuiltContext:
     included, left_out, room = [], [], max_tokens
     for place in order:
         block = _block(documents[place])
-        tokens = count_tokens(block)
         if not block:
             continue
+        tokens = count_tokens(block)
         if tokens > room:
             left_out.append(place)
             continue
         included.append(block)
         room -= tokens
-    context = BETWEEN.join(included)
     return BuiltContext(
-        context=context,
-        token_count=count_tokens(context),
+        context=BETWEEN.join(included),
+        token_count=max_tokens - room,
         token_counter=minilm.MODEL,
         max_tokens=max_tokens,
         documents_processed=len(documents),
@@ -57,7 +56,8 @@ def count_tokens(text: str) -> int:
 
 
 def _score(document: dict[str, Any]) -> float:
-    return float(document.get("score") or 0.0)
+    score: float = document.get("score") or 0  # compared as it is: a large integer is no float
+    return score
 
 
 def _block(document: dict[str, Any]) -> str:

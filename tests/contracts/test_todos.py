@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -55,7 +56,12 @@ def test_a_todo_is_completed_once(todos: Todos) -> None:
     assert todos.complete(todo.id, project="default", job_id="a") == (done, False)
     assert todos.complete(todo.id, project="default", job_id="b") == (done, True)
     assert todos.complete(todo.id, project="default") == (done, True)
-    for number, project in ((todo.id + 1, "default"), (todo.id, "other")):
+    second = note(todos, "raced for")
+    with ThreadPoolExecutor(4) as pool:
+        ends = list(pool.map(lambda n: todos.complete(second.id, project="default", job_id=f"j{n}"), range(8)))
+    assert sorted(already for _, already in ends) == [False, *[True] * 7]
+    assert len({done.completed_at for done, _ in ends}) == 1
+    for number, project in ((second.id + 1, "default"), (todo.id, "other")):
         with pytest.raises(NotFound, match="Todo not found") as raised:
             todos.complete(number, project=project)
         assert raised.value.details == {"todo_id": number}

@@ -51,6 +51,8 @@ def test_the_best_come_first_and_what_does_not_fit_is_passed_over(call: Caller) 
     assert (built["max_tokens"], built["token_counter"]) == (100, "all-MiniLM-L6-v2")
     assert built["token_count"] == len(minilm.tokenizer().encode(built["context"], add_special_tokens=False).ids)
     assert call("build_context", documents=documents, max_tokens=100) == built
+    huge = call("build_context", documents=[document("second", -(10**400)), document("first", 10**400)])
+    assert huge["context"] == "first\n\nsecond"
     nothing = call("build_context", documents=[])
     assert (nothing["context"], nothing["token_count"], nothing["max_tokens"]) == ("", 0, 4000)
 
