@@ -12,6 +12,7 @@ LtmcError
 ├── Unavailable              a part that the call needs is away; try again later
 │   ├── QueueUnavailable     Redis is away or refuses writes
 │   ├── StoreUnavailable     the records, the index or the graph cannot answer
+│   ├── NoModel              no language model is set that could write an answer
 │   └── Disabled             switched off by a setting
 ├── JobFailed                the job ran and failed for a reason of its own
 │   ├── JobTimeout           it ran longer than it may
@@ -117,6 +118,12 @@ class Disabled(Unavailable):
     """This is switched off by a setting."""
 
     code, retry = "disabled", False
+
+
+class NoModel(Unavailable):
+    """No language model is set that could write an answer."""
+
+    code, jsonrpc, retry = "no_model", -32009, False
 
 
 class JobFailed(LtmcError):

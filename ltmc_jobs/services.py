@@ -21,6 +21,7 @@ from ltmc_jobs.memory.attempts import Attempts
 from ltmc_jobs.memory.kinship import Kinship
 from ltmc_jobs.memory.memory import Memory
 from ltmc_jobs.memory.relations import Relations
+from ltmc_jobs.memory.sources import Sources
 from ltmc_jobs.memory.transfer import Passage, Traces
 from ltmc_jobs.queues.answers import read_answers
 from ltmc_jobs.queues.contract import JobContext, JobSpec
@@ -197,6 +198,11 @@ class Services:
     def attempts(self) -> Attempts:
         """Attempts at code, of the call's project."""
         return Attempts(self.tiers, self.memory, self.current)
+
+    @property
+    def sources(self) -> Sources:
+        """Memory, code patterns, chats and todos, of the call's project."""
+        return Sources(self.tiers, self.memory, self.attempts, self.current.project)
 
     def build_context(self, documents: Sequence[dict[str, Any]], max_tokens: int) -> BuiltContext:
         """Documents as one text of at most `max_tokens`, those with the highest scores first."""

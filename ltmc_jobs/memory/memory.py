@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import asdict, astuple
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from ltmc_jobs.errors import InvalidArguments
 from ltmc_jobs.jobs import LOG_RETRIEVAL
 from ltmc_jobs.llm.embedding import Embedder
 from ltmc_jobs.memory import ingestion, retrieval
@@ -15,7 +17,7 @@ from ltmc_jobs.memory.kinds import WEIGHTS, Kind, Weights
 from ltmc_jobs.memory.retrieval import Embed, Match, Question
 from ltmc_jobs.queues.contract import JobSpec, following_job_id
 from ltmc_jobs.queues.envelope import Call
-from ltmc_jobs.results.memory import RetrievedMemory, StoredDocument, StoredMemory
+from ltmc_jobs.results.memory import KindWeights, RetrievalWeights, RetrievedMemory, StoredDocument, StoredMemory
 from ltmc_jobs.stores.contracts import ChunkText, Document, Graph, Records, Scope, Vectors, Version, WeightTable
 
 
@@ -109,6 +111,24 @@ class Memory:
         """How much each signal counts in this project, by kind of memory."""
         own = self._tiers.weights.read(self._call.project)
         return WEIGHTS | {Kind(kind): Weights(*values) for kind, values in own.items()}
+
+    def told_weights(self) -> RetrievalWeights:
+        """The weights, and which of them are this project's own."""
+        own = self._tiers.weights.read(self._call.project)
+        told = [KindWeights(kind.value, **asdict(w), is_own=kind in own) for kind, w in self.weights().items()]
+        return RetrievalWeights(told)
+
+    def set_weights(self, kind: str, meaning: float | None, words: float | None, neighbours: float | None) -> None:
+        """Set the given weights of a kind, the others stay; without any the built-in ones count again."""
+        given = (meaning, words, neighbours)
+        if given == (None, None, None):
+            self._tiers.weights.write(self._call.project, kind, None)
+            return
+        before = astuple(self.weights()[Kind(kind)])
+        first, second, third = (old if new is None else new for new, old in zip(given, before, strict=True))
+        if not first + second:
+            raise InvalidArguments("meaning and words cannot both count nothing", field="words")
+        self._tiers.weights.write(self._call.project, kind, (first, second, third))
 
     def add_vectors(self, texts: Sequence[str], *, file_name: str) -> list[int]:
         """Store texts, each as one chunk with its vector, at once; their ids, in order."""

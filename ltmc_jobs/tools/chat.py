@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from ltmc_jobs.errors import NoModel
 from ltmc_jobs.registry import Cache, Queue, Tier, tool
 from ltmc_jobs.results.chat import LoggedChat, ToolChats
+from ltmc_jobs.results.sources import AnsweredQuestion, RoutedQuery, Source
 
 if TYPE_CHECKING:
     from ltmc_jobs.services import Services
@@ -70,3 +72,45 @@ def get_chats_by_tool(
         total=found.total,
         next_offset=found.next_offset,
     )
+
+
+@tool(
+    queue=Queue.DEFAULT,
+    tiers=(Tier.SQLITE, Tier.FAISS),
+    retries=0,
+    aliases={"question": "query", "context_limit": "top_k"},
+)
+def ask_with_context(
+    services: Services,
+    query: Annotated[str, Field(min_length=1, max_length=8192, description="The question")],
+    conversation_id: Annotated[
+        str | None, Field(min_length=1, max_length=256, description="The conversation it is asked in")
+    ] = None,
+    top_k: Annotated[int, Field(ge=1, le=50, description="How many passages the answer may be made from")] = 5,
+) -> AnsweredQuestion:
+    """Have a language model answer a question from what the memory holds."""
+    raise NoModel(
+        "no language model is set that could write an answer; retrieve_memory gives the passages themselves, "
+        "route_query those of every source"
+    )
+
+
+@tool(
+    queue=Queue.DEFAULT,
+    tiers=(Tier.SQLITE, Tier.FAISS),
+    cache=Cache(topics=("memory", "code_patterns", "chats", "todos", "weights")),
+)
+def route_query(
+    services: Services,
+    query: Annotated[str, Field(min_length=1, max_length=8192, description="What to look for")],
+    source_types: Annotated[
+        list[Source], Field(min_length=1, max_length=4, description="Where to look; default: everywhere")
+    ] = ["document", "code", "chat", "todo"],  # noqa: B006 — it is read once, for the schema
+    top_k: Annotated[int, Field(ge=1, le=50, description="How many finds of each source at most")] = 5,
+    max_tokens: Annotated[int, Field(ge=100, le=32_000, description="The budget of the combined context")] = 4000,
+    conversation_id: Annotated[
+        str | None, Field(min_length=1, max_length=256, description="Of chats, only this conversation")
+    ] = None,
+) -> RoutedQuery:
+    """Search the memory, attempts at code, chats and todos at once; the finds by source, and as one context."""
+    return services.sources.route(query, list(dict.fromkeys(source_types)), top_k, max_tokens, conversation_id)

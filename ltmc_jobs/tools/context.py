@@ -20,6 +20,7 @@ from ltmc_jobs.results.context import (
     ToolIdentifiers,
     ToolUse,
 )
+from ltmc_jobs.results.sources import RetrievedDocuments
 
 if TYPE_CHECKING:
     from ltmc_jobs.services import Services
@@ -69,6 +70,17 @@ Documents = Annotated[
 SourceTool = Annotated[str, Field(min_length=1, max_length=256, description="The client tool's name for itself")]
 Limit = Annotated[int, Field(ge=1, le=1000, description="How many at most")]
 Offset = Annotated[int, Field(ge=0, le=2**31, description="How many to pass over: a page's next_offset")]
+
+
+@tool(queue=Queue.DEFAULT, tiers=(Tier.SQLITE, Tier.FAISS), cache=Cache(topics=("memory", "weights")))
+def retrieve_by_type(
+    services: Services,
+    query: Annotated[str, Field(min_length=1, max_length=8192, description="What to look for")],
+    doc_type: Annotated[str, Field(min_length=1, max_length=64, description="The resource_type of the documents")],
+    top_k: Annotated[int, Field(ge=1, le=50, description="How many passages at most")] = 5,
+) -> RetrievedDocuments:
+    """Find the passages of one type of document that answer a query best."""
+    return services.sources.of_type(query, doc_type, top_k)
 
 
 @tool(queue=Queue.HIGH, tiers=())

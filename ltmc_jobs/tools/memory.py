@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from ltmc_jobs.errors import InvalidArguments
 from ltmc_jobs.moments import Moment
 from ltmc_jobs.registry import Cache, Queue, Tier, tool
-from ltmc_jobs.results.memory import RetrievedMemory, StoredMemory
+from ltmc_jobs.results.memory import RetrievalWeights, RetrievedMemory, StoredMemory
 
 if TYPE_CHECKING:
     from ltmc_jobs.services import Services
@@ -137,3 +137,24 @@ def retrieve_memory(
     if conversation_id is not None and log_query:
         services.memory.log(conversation_id, query, found)
     return found
+
+
+@tool(queue=Queue.HIGH, tiers=(Tier.SQLITE,), cache=Cache(topics=("weights",)))
+def get_retrieval_weights(services: Services) -> RetrievalWeights:
+    """Tell how much each signal of a search counts, by kind of memory."""
+    return services.memory.told_weights()
+
+
+@tool(queue=Queue.HIGH, tiers=(Tier.SQLITE,), changes=("weights",), idempotent=True)
+def set_retrieval_weights(
+    services: Services,
+    kind: Annotated[Literal["dialogue", "document", "code"], Field(description="The kind of memory")],
+    meaning: Annotated[float | None, Field(ge=0, le=1, description="None of all three: the built-in weights")] = None,
+    words: Annotated[float | None, Field(ge=0, le=1)] = None,
+    neighbours: Annotated[
+        float | None, Field(ge=0, le=1, description="What the next passage counts, of what one counts itself")
+    ] = None,
+) -> RetrievalWeights:
+    """Set how much each signal of a search counts in this project; without any, the built-in weights count again."""
+    services.memory.set_weights(kind, meaning, words, neighbours)
+    return services.memory.told_weights()
