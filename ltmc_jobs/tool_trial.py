@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ltmc_jobs import user_tools
-from ltmc_jobs.user_tools import IMPORT_SECONDS, Mistake
+from ltmc_jobs.user_tools import IMPORT_SECONDS, TOO_SLOW, Mistake
 
 SLACK_SECONDS = 20.0  # for Python to start on a busy machine
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,7 +26,7 @@ OVER = "its import takes too long, and cannot be interrupted"
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Tools by name with their files, mistakes, and the entries that broke their process with why."""
+    """Tools by name with their files, mistakes, and the entries that no process is to read, with why."""
 
     tools: dict[str, str] = field(default_factory=dict)
     mistakes: tuple[Mistake, ...] = ()
@@ -45,7 +45,9 @@ def attempt(entries: Sequence[str]) -> Trial:
     while rest := [entry for entry in entries if entry not in broken]:
         words, told = _run(rest)
         if words is None:
-            return Trial(told["tools"], tuple(Mistake(**one) for one in told["mistakes"]), broken)
+            mistakes = [Mistake(**one) for one in told["mistakes"]]
+            broken |= {one.file: one.message for one in mistakes if one.message == TOO_SLOW}  # no process shall wait
+            return Trial(told["tools"], tuple(one for one in mistakes if one.message != TOO_SLOW), broken)
         broken[told.get("trying", rest[0])] = words
     return Trial(broken=broken)
 

@@ -29,6 +29,7 @@ from ltmc_jobs.settings.tools import CHOSEN, is_file
 DECLARED = (jobs, tools)  # first: a name that is taken is the user's mistake, not ours
 
 IMPORT_SECONDS = 30.0
+TOO_SLOW = f"its import takes longer than {IMPORT_SECONDS:g} seconds; do such work in the tools"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,7 @@ def _limited(seconds: float) -> Iterator[None]:
         return
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise _TooSlow(f"its import takes longer than {seconds:g} seconds; do such work in the tools")
+        raise _TooSlow
 
     before = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -199,6 +200,8 @@ def _limited(seconds: float) -> Iterator[None]:
 
 def _mistake(entry: str, error: BaseException) -> Mistake:
     """Where an import failed: the line of the entry's own file, as far as it is known."""
+    if isinstance(error, _TooSlow):
+        return Mistake(entry, None, "", TOO_SLOW)
     if isinstance(error, SyntaxError) and error.filename:
         return Mistake(error.filename, error.lineno, "", f"SyntaxError: {error.msg}")
     if isinstance(error, FileNotFoundError | ImportError) and error.__traceback__ is not None:
@@ -208,7 +211,7 @@ def _mistake(entry: str, error: BaseException) -> Mistake:
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename, entry)]
     at = own[-1] if own else None
     told = "it ends the process" if isinstance(error, SystemExit) else _words(error)
-    kind = "" if isinstance(error, _TooSlow | SystemExit) else f"{type(error).__name__}: "
+    kind = "" if isinstance(error, SystemExit) else f"{type(error).__name__}: "
     return Mistake(at.filename if at else entry, at.lineno if at else None, "", f"{kind}{told}")
 
 

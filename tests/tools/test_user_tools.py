@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,21 @@ def test_types_are_read_and_shown_as_the_function_names_them(folder: Path) -> No
         for table, before in zip(registry._tables, tables, strict=True):
             table.clear()
             table.update(before)
+        user_tools.loaded().__init__()  # type: ignore[misc]
+
+
+def test_an_import_that_does_not_end_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the file itself catches; and the next one is read as if nothing had been."""
+    monkeypatch.setattr(user_tools, "IMPORT_SECONDS", 0.1)
+    hanging = tmp_path / "hanging.py"
+    hanging.write_text(
+        "import time\nwhile True:\n    try:\n        time.sleep(60)\n    except Exception:\n        pass\n"
+    )
+    try:
+        (mistake,) = user_tools.load_entry(str(hanging)).mistakes
+        assert str(mistake).startswith("hanging.py: its import takes longer than")
+        assert "hanging" not in sys.modules
+    finally:
         user_tools.loaded().__init__()  # type: ignore[misc]
 
 
