@@ -22,7 +22,7 @@ FROM_MEANING = "embedding"
 SHOWN_PAIRS = 100
 PIECE_CHARACTERS = 900  # about as much as the model reads at once
 PIECES_EACH = 8
-CHARACTERS = 450_000  # of all new texts of a call, unless they are thousands: seconds of the model's time
+CHARACTERS = 300_000  # of all new texts of a call, unless they are thousands: seconds of the model's time
 AT_ONCE = 1000  # links in a transaction, so that nobody waits long behind it
 EMBEDDED_AT_ONCE = 128
 COMMON_SHARE, COMMON_FROM = 0.2, 10  # a name in more of so many texts tells them apart no better than a stop word
@@ -106,7 +106,7 @@ class Kinship:
         if not texts:
             return {}
         share = CHARACTERS // len(texts)
-        size = max(PIECE_CHARACTERS // 2, min(PIECE_CHARACTERS, share))
+        size = max(PIECE_CHARACTERS // 3, min(PIECE_CHARACTERS, share))
         most = max(1, min(PIECES_EACH, share // size))
         pieces = [(name, piece) for name, text in texts.items() for piece in _spread(text, size, most)]
         sums: dict[str, Vector] = {}
