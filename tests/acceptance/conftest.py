@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.conftest import clean_environment, free_port
@@ -69,6 +70,15 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     made.workers("start", "--detach")
     yield made
     made.workers("stop")
+
+
+@pytest.fixture(scope="session")
+def two_fronts(platform: Platform) -> Iterator[httpx.Client]:
+    """The platform behind two front ends that are asked by turns, without any affinity."""
+    from tests.acceptance.turns import by_turns  # it needs this module
+
+    with by_turns(platform) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.acceptance.conftest import Platform
-from tests.acceptance.front import logged, redis_of, web_of
+from tests.acceptance.front import logged, redis_of
 from tests.conftest import wait_until
 
 NO_SUCH_JOB = "01a1fd74-0000-7000-8000-000000000000"
@@ -19,9 +18,9 @@ JSON_TYPE = {"Content-Type": "application/json"}
 
 
 @pytest.fixture(scope="module")
-def web(platform: Platform) -> Iterator[httpx.Client]:
-    with web_of(platform.url) as opened:
-        yield opened
+def web(two_fronts: httpx.Client) -> httpx.Client:
+    """T20: the whole suite passes with two front ends."""
+    return two_fronts
 
 
 def say(web: httpx.Client, body: Any, **query: object) -> Any:
