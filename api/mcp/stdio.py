@@ -16,6 +16,7 @@ from mcp.server.stdio import stdio_server
 
 from api import platform
 from api.mcp.server import build
+from api.mcp.unreadable import Readable
 from ltmc_jobs import logs, user_tools
 from ltmc_jobs.client import Client, Session
 from ltmc_jobs.errors import LtmcError, Misconfigured, Unavailable
@@ -93,6 +94,6 @@ async def _serve_stdio(settings: Settings) -> None:
     server = build(lambda: client, settings, principal=Principal("stdio"))
     try:
         async with stdio_server() as (reading, writing):
-            await server.run(reading, writing, server.create_initialization_options())
+            await server.run(Readable(reading, writing), writing, server.create_initialization_options())
     finally:
         await shared.aclose()
