@@ -9,6 +9,7 @@ from mcp.shared.exceptions import MCPError
 
 from api.mcp.asking import Asking, Context
 from api.mcp.blocks import block_of
+from api.mcp.offered import Offered
 from ltmc_jobs import offers
 from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.results.content import is_content
@@ -21,6 +22,7 @@ class Prompts:
 
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
+        self._offered = Offered(asking)
 
     async def list_prompts(
         self, _ctx: Context, _params: types.PaginatedRequestParams | None
@@ -30,17 +32,21 @@ class Prompts:
             prompts=[_listed(prompt) for prompt in offers.prompts()], ttl_ms=LIST_TTL_MS, cache_scope="public"
         )
 
-    async def get_prompt(self, ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
-        """The messages of a prompt."""
+    async def get_prompt(
+        self, ctx: Context, params: types.GetPromptRequestParams
+    ) -> types.GetPromptResult | types.InputRequiredResult:
+        """The messages of a prompt, or what it asks first."""
         prompt = offers.find_prompt(params.name)
         if prompt is None:
             raise MCPError(types.INVALID_PARAMS, f"there is no prompt called {params.name!r}")
         try:
             arguments = offers.typed(prompt.form, params.arguments or {})
             prompt.form.accept(arguments)
-            result = await self._asking.result(ctx, prompt.tool, arguments)
+            result = await self._offered.result(ctx, prompt.tool, arguments, params)
         except LtmcError as error:
             raise self._asking.refusal(ctx, error, prompt=params.name) from None
+        if isinstance(result, types.InputRequiredResult):
+            return result
         return types.GetPromptResult(description=prompt.form.description, messages=_messages(result))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import mcp_types as types
 
 from api.mcp.asking import Asking, Context
+from api.mcp.offered import Offered
 from ltmc_jobs import offers
 from ltmc_jobs.errors import LtmcError, NotFound
 from ltmc_jobs.offers import Resource
@@ -27,6 +28,7 @@ class Resources:
 
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
+        self._offered = Offered(asking)
 
     async def list_resources(
         self, ctx: Context, params: types.PaginatedRequestParams | None
@@ -68,7 +70,9 @@ class Resources:
             resource_templates=[*declared, job], ttl_ms=LIST_TTL_MS, cache_scope="public"
         )
 
-    async def read_resource(self, ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+    async def read_resource(
+        self, ctx: Context, params: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult | types.InputRequiredResult:
         """What stands at a URI: a job's state is asked of the queue, all else is a job that reads it."""
         uri = params.uri
         try:
@@ -80,7 +84,9 @@ class Resources:
                 raise NotFound("there is no such resource")
             resource, arguments = found
             offers.form_of(resource.tool).accept(arguments)
-            result = await self._asking.result(ctx, resource.tool, arguments)
+            result = await self._offered.result(ctx, resource.tool, arguments, params)
+            if isinstance(result, types.InputRequiredResult):
+                return result
             return _read([_contents(uri, resource, result)])
         except LtmcError as error:
             raise self._asking.refusal(ctx, _absent(error), uri=uri) from None

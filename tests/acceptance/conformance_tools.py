@@ -9,7 +9,9 @@ import json
 import struct
 import time
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from ltmc_jobs import prompt, resource, tool
 from ltmc_jobs.errors import Conflict, JobLost
@@ -84,6 +86,12 @@ def test_multiple_content_types() -> Content:
     data = json.dumps({"test": "data", "value": 123})
     mixed = embedded("test://mixed-content-resource", data, "application/json")
     return Content([text("Multiple content types test:"), image(RED_PIXEL), mixed])
+
+
+@tool
+def test_custom_header(region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})]) -> Content:
+    """Take an argument that a header repeats."""
+    return said("In", region)
 
 
 @tool
