@@ -47,8 +47,8 @@ VSCODE = """// my servers
 """
 FILES = {
     "claude-code": {".claude.json": CLAUDE, ".claude/settings.json": SETTINGS},
-    "claude-desktop": {".config/Claude/claude_desktop_config.json": '{"mcpServers": {}}'},
-    "cursor": {".cursor/mcp.json": "{}", ".cursor/hooks.json": '{"version": 1, "hooks": {}}\n'},
+    "claude-desktop": {".config/Claude/claude_desktop_config.json": "{\n}"},
+    "cursor": {".cursor/mcp.json": "", ".cursor/hooks.json": '{"version": 1, "hooks": {}}\n'},
     "vscode": {".config/Code/User/mcp.json": VSCODE},
 }
 SERVERS = {
@@ -123,6 +123,8 @@ def test_it_is_connected_once_and_undone_to_the_byte(home: Path, client: str, th
     assert entry_of(home, client)["args"][-3:] == ["mcp", "--project", "engines"]
     assert run(client, "--yes", "--project", "other").exit_code == 0  # changed, not doubled
     assert entry_of(home, client)["args"][-1] == "other"
+    written = b"".join(text or b"" for text in everything(home).values())
+    assert (b"engines" in written, written.count(b"hook pre-compact")) == (False, int(client != "claude-desktop"))
     removed = run(client, "--remove", "--yes")
     assert removed.exit_code == 0, removed.output
     assert everything(home) == before
