@@ -15,6 +15,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from ltmc_jobs import keys
+from ltmc_jobs.orchestration import changes
 from ltmc_jobs.orchestration.cache_index import CacheIndex, Kind
 from ltmc_jobs.registry import Tool
 
@@ -53,10 +54,14 @@ class ToolCache:
         self._index.keep(kind_of(tool), cache_key, entry, ttl)
 
     def bump(self, project: str, topics: Iterable[str]) -> None:
-        """Make every result that depends on these topics unreachable."""
+        """Make every result that depends on these topics unreachable, and tell who waits for a change."""
+        changed = list(topics)
+        if not changed:
+            return
         pipeline = self._connection.pipeline(transaction=False)
-        for topic in topics:
+        for topic in changed:
             pipeline.incr(keys.key(project, "topic", topic))
+        changes.tell(pipeline, project, changed)
         pipeline.execute()
 
 

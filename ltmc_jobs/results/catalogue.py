@@ -66,3 +66,11 @@ class Names:
 
     names: list[str]
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentMarks:
+    """What tells a document's state from the next, by id and by name; documents that are not there are left out."""
+
+    by_id: dict[str, str]
+    by_name: dict[str, str]

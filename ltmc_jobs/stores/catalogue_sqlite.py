@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ltmc_jobs.errors import InvalidArguments
-from ltmc_jobs.results.catalogue import Document, DocumentPage, ListedDocument, Names, OpenTodo, Utterance
+from ltmc_jobs.results.catalogue import (
+    Document,
+    DocumentMarks,
+    DocumentPage,
+    ListedDocument,
+    Names,
+    OpenTodo,
+    Utterance,
+)
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.stores.schema import STEPS
 from ltmc_jobs.stores.sqlite_file import SqliteFile
@@ -30,6 +38,10 @@ DOCUMENTS = f"""
     ORDER BY r.updated_at DESC, r.id DESC LIMIT :limit
 """
 DOCUMENT_COUNT = f"SELECT count(*) FROM resources r WHERE r.project = :project AND {OF_CONVERSATION}"
+MARKS = f"""
+    SELECT r.id, r.file_name, {NEWEST} || ' ' || r.updated_at FROM resources r WHERE r.project = :project
+    AND (r.id IN (SELECT value FROM json_each(:ids)) OR r.file_name IN (SELECT value FROM json_each(:names)))
+"""
 UTTERANCES = """
     SELECT id, role, content, timestamp, agent_name FROM chat_history
     WHERE project = :project AND conversation_id = :conversation_id ORDER BY id DESC LIMIT :limit
@@ -94,6 +106,13 @@ class SqliteCatalogue:
         found = [ListedDocument(*row) for row in rows[:limit]]
         more = _cursor(found[-1]) if len(rows) > limit else None
         return DocumentPage(found, more, self._rows(DOCUMENT_COUNT, **within)[0][0])
+
+    def marks(self, project: str, resource_ids: Sequence[int], file_names: Sequence[str]) -> DocumentMarks:
+        """The newest version, and when it was recorded."""
+        named = {"ids": json.dumps(list(resource_ids)), "names": json.dumps(list(file_names))}
+        rows = self._rows(MARKS, project=project, **named)
+        by_id = {str(resource_id): mark for resource_id, _, mark in rows if resource_id in resource_ids}
+        return DocumentMarks(by_id, {name: mark for _, name, mark in rows if name in file_names})
 
     def conversation(self, project: str, conversation_id: str, *, limit: int) -> tuple[list[Utterance], int]:
         """The last ones, the oldest of them first."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from ltmc_jobs.errors import NotFound
 from ltmc_jobs.offers import resource
 from ltmc_jobs.registry import Queue, Tier, tool
-from ltmc_jobs.results.catalogue import Document, DocumentPage, Names
+from ltmc_jobs.results.catalogue import Document, DocumentMarks, DocumentPage, Names
 from ltmc_jobs.results.content import ResourceContents
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SHORT_SECONDS = 60  # how long the result of a look is kept: the next look is a new one
 TYPED_LIMIT = 1024
+MARKED_LIMIT = 500
 
 Typed = Annotated[str, Field(max_length=TYPED_LIMIT, description="What was typed so far")]
 Limit = Annotated[int, Field(ge=1, le=500, description="How many at most")]
@@ -53,6 +54,16 @@ def list_documents(
 ) -> DocumentPage:
     """The documents of the project, newest first, a page at a time."""
     return services.tiers.catalogue.documents(services.current.project, limit=limit, cursor=cursor)
+
+
+@tool(queue=Queue.HIGH, tiers=(Tier.SQLITE,), is_shown=False, idempotent=True, result_ttl_seconds=SHORT_SECONDS)
+def document_marks(
+    services: Services,
+    resource_ids: Annotated[list[int], Field(max_length=MARKED_LIMIT)],
+    file_names: Annotated[list[str], Field(max_length=MARKED_LIMIT)],
+) -> DocumentMarks:
+    """What changes with each change of these documents, for who watches them."""
+    return services.tiers.catalogue.marks(services.current.project, resource_ids, file_names)
 
 
 @tool(queue=Queue.HIGH, tiers=(Tier.SQLITE,), is_shown=False, idempotent=True, result_ttl_seconds=SHORT_SECONDS)

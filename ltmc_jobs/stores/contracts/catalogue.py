@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from ltmc_jobs.results.catalogue import Document, DocumentPage, Names, OpenTodo, Utterance
+from ltmc_jobs.results.catalogue import Document, DocumentMarks, DocumentPage, Names, OpenTodo, Utterance
 
 
 class Catalogue(Protocol):
@@ -20,6 +21,9 @@ class Catalogue(Protocol):
         self, project: str, *, limit: int, cursor: str | None = None, conversation_id: str | None = None
     ) -> DocumentPage:
         """Documents, newest first, from a page's cursor on; InvalidArguments for a cursor that is none."""
+
+    def marks(self, project: str, resource_ids: Sequence[int], file_names: Sequence[str]) -> DocumentMarks:
+        """What changes with each change of these documents."""
 
     def conversation(self, project: str, conversation_id: str, *, limit: int) -> tuple[list[Utterance], int]:
         """What was said last, in the order in which it was said, and how much was said in all."""
