@@ -17,7 +17,7 @@ from ltmc_jobs.errors import Conflict, LtmcError, Misconfigured, NotFound
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from ltmc_jobs.stores import open_records
-from ltmc_jobs.stores.contracts import ChunkText
+from ltmc_jobs.stores.contracts import ChunkText, Document
 from ltmc_jobs.stores.sqlite_copy import SqliteSnapshot, row_counts
 from tests.conftest import MakeSettings
 from workers import writer
@@ -40,8 +40,8 @@ def installation(settings: Settings, shared: Shared) -> Iterator[Settings]:
 
 def store(settings: Settings, name: str) -> None:
     records = open_records(settings)
-    fields = {"project": "default", "file_name": name, "resource_type": "document", "content": name}
-    records.record(**fields, chunks=[ChunkText(name, 0, len(name))], job_id=name)  # type: ignore[arg-type]
+    document = Document(project="default", file_name=name, content=name)
+    records.record(document, [ChunkText(name, 0, len(name))], job_id=name)
     records.close()
 
 
@@ -110,6 +110,11 @@ def test_a_damaged_file_changes_nothing(installation: Settings, shared: Shared, 
             content = archive.read(name)
             other.writestr(name, content.replace(b'"resources": 1', b'"resources": 2') if manifest else content)
     with pytest.raises(Conflict, match="other counts"):
+        put_back(installation, broken, force=True)
+    with zipfile.ZipFile(file) as archive, zipfile.ZipFile(broken, "w") as other:
+        for name in archive.namelist():
+            other.writestr(name, archive.read(name)[::-1] if name == "signing.key" else archive.read(name))
+    with pytest.raises(Conflict, match="signing.key is not what it was"):
         put_back(installation, broken, force=True)
     with zipfile.ZipFile(broken, "a") as other:
         other.writestr("../../escaped", "x")
@@ -199,6 +204,42 @@ def test_a_snapshot_stands_while_others_write(settings: Settings, tmp_path: Path
     snapshot.close()
     assert row_counts(tmp_path / "copy.db")["resources"] == 1
     assert len(documents(settings)) == 21
+
+
+def test_what_redis_knows_to_be_done_is_in_the_records(installation: Settings, shared: Shared, tmp_path: Path) -> None:
+    """D11: a job commits, and then Redis hears of its end: in no backup is there an end without its effect."""
+    for n in range(3000):
+        shared.redis.set(f"rq:filling:{n}", n)
+    shared.redis.set("rq:done", 0)
+    ended = threading.Event()
+
+    def work() -> None:
+        with closing(sqlite3.connect(installation.records_file, isolation_level=None, timeout=10)) as database:
+            n = 0
+            while not ended.is_set():
+                n += 1
+                database.execute(
+                    "INSERT INTO todos (project, title, description, created_at) VALUES ('p', ?, '', '')", [n]
+                )
+                shared.redis.set("rq:done", f"{n:06}")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        taken = [Path(take(installation, tmp_path / f"{turn}.backup")["file"]) for turn in range(6)]
+    finally:
+        ended.set()
+        thread.join()
+    for file in taken:
+        with zipfile.ZipFile(file) as archive:
+            archive.extract("records.db", tmp_path)
+            archive.extract("redis.keys", tmp_path)
+        with closing(sqlite3.connect(tmp_path / "records.db")) as database:
+            (kept,) = database.execute("SELECT count(*) FROM todos").fetchone()
+        contents = {name: content for name, _, content in redis_state.frames(tmp_path / "redis.keys")}
+        shared.redis.restore("rq:copy", 0, contents[b"rq:done"], replace=True)
+        done = int(shared.redis.get("rq:copy") or 0)
+        assert 0 <= done <= kept <= done + 1, "writes to Redis are held, so one effect at most is ahead of its end"
 
 
 def test_redis_is_asked_nothing_where_it_is_off(make_settings: MakeSettings, tmp_path: Path) -> None:
