@@ -106,6 +106,11 @@ outer()
 class Thing:
     """Be no function."""
 
+@tool(also_named=("store_memory",))
+def half() -> str:
+    """Take another's name beside its own."""
+    return ""
+
 @tool
 def fine() -> str:
     """Be right beside all this."""
@@ -144,7 +149,7 @@ def test_every_mistake_is_told_with_its_line_and_costs_itself(folder: Path) -> N
     assert {*trial.tools} == {"pack_box", "find_nothing", "say_later", "twice", "fine", "wrap_box", "seek_nothing"}
     wrong = {one.line: one.message for one in trial.mistakes if one.file.endswith("wrong.py")}
     assert {line: wrong[line][: len(words)] for line, words in TOLD.items()} == TOLD
-    assert len(wrong) == len(TOLD) + 1  # and the class
+    assert len(wrong) == len(TOLD) + 2  # and the class, and the one that is half taken
     told = "\n".join(trial.words)
     for words in (
         "good_too.py:27: say_later is declared twice: as good.say_later and as good_too.say_later",
