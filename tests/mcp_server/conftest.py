@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import Any
 
 import mcp_types as types
 import pytest
+import uvicorn
+from fastapi import FastAPI
 from mcp import Client as McpClient
 
+from api.mcp.http import mount
 from api.mcp.server import build
+from api.security import Guard
 from ltmc_jobs import registry
 from ltmc_jobs.client import Client
 from ltmc_jobs.queues.contract import Principal
 from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
-from tests.conftest import build_settings, clean_environment, wait_until
+from tests.conftest import build_settings, clean_environment, free_port, wait_until
 from workers.server import EmbeddedServer
 
 ERAS = ["legacy", "auto"]
@@ -92,6 +97,28 @@ async def host(request: pytest.FixtureRequest, client: Client, served: Settings)
     await holding
 
 
+@pytest.fixture
+async def over_http(client: Client, served: Settings) -> AsyncIterator[str]:
+    """The server as the app mounts it, behind the guard, at a real port; its base address."""
+    mounted = mount(lambda: client, served)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with mounted.running():
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+    app.router.routes.extend(mounted.routes)
+    port = free_port()
+    config = uvicorn.Config(Guard(app, served), port=port, log_level="warning", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve())
+    await asyncio.to_thread(wait_until, lambda: server.started)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    await running
+
+
 def text_of(result: types.CallToolResult) -> str:
     return "\n".join(part.text for part in result.content if isinstance(part, types.TextContent))
 
@@ -100,3 +127,9 @@ def error_of(result: types.CallToolResult) -> dict[str, Any]:
     assert result.is_error
     error: dict[str, Any] = result.structured_content["error"]
     return error
+
+
+@pytest.fixture
+def end_front_end(client: Client) -> Callable[[], None]:
+    """What the front end does at the first signal that ends it."""
+    return client.drain

@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
-from fastapi import FastAPI
 from mcp import Client as McpClient
 from mcp.client.streamable_http import streamable_http_client
 
 from api.mcp import relay
-from api.mcp.http import mount
-from api.security import Guard
-from ltmc_jobs.client import Client
 from ltmc_jobs.settings import Settings
-from tests.conftest import free_port, wait_until
 from tests.mcp_server.conftest import ERAS, error_of
-
-
-@pytest.fixture
-async def over_http(client: Client, served: Settings) -> AsyncIterator[str]:
-    """The server as the app mounts it, behind the guard, at a real port; its base address."""
-    mounted = mount(lambda: client, served)
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with mounted.running():
-            yield
-
-    app = FastAPI(lifespan=lifespan)
-    app.router.routes.extend(mounted.routes)
-    port = free_port()
-    config = uvicorn.Config(Guard(app, served), port=port, log_level="warning", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    running = asyncio.create_task(server.serve())
-    await asyncio.to_thread(wait_until, lambda: server.started)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    await running
 
 
 @pytest.mark.parametrize("era", ERAS)
