@@ -124,6 +124,19 @@ def test_a_hub_shows_no_more_than_is_asked(graph: Graph, project: str) -> None:
     assert walk(graph, project, hub, depth=1, limit=149).is_cut
 
 
+def test_of_two_alike_the_one_that_leads_out_comes_first(graph: Graph, project: str) -> None:
+    """M06: linked both ways by one relation; a node linked to itself shows that once."""
+    graph.merge([], edges_of(project, documents("b", "a", "b", "b")))
+    near = graph.around(project, [("Document", "a"), ("Document", "b")])
+    assert {end[1]: [(e.source[1], e.target[1]) for e in edges] for end, edges in near.items()} == {
+        "a": [("a", "b"), ("b", "a")], "b": [("b", "a"), ("a", "b"), ("b", "b")],
+    }  # fmt: skip
+    assert [e.source[1] for e in graph.around(project, [("Document", "a")], fan_out=1)["Document", "a"]] == ["a"]
+    for direction in DIRECTIONS:
+        found = graph.around(project, [("Document", "b")], direction=direction)["Document", "b"]
+        assert len(found) == (3 if direction == "both" else 2)
+
+
 def test_a_circle_ends(graph: Graph, project: str) -> None:
     """A18: every edge once, by the shortest path, nearest first; an edge that leads back is shown and not followed."""
     graph.merge([], edges_of(project, [*documents("a", "b", "c", "a"), *documents("c", "c")]))
