@@ -117,7 +117,7 @@ def retrieve_memory(
     explain: Annotated[bool, Field(description="Show what each score is made of")] = False,
     log_query: Annotated[
         bool, Field(description="With a conversation_id: keep the query as a message there, linked to what it found")
-    ] = True,
+    ] = False,
 ) -> RetrievedMemory:
     """Find the stored passages that answer a query best, by meaning and by words; each says where it is from."""
     if scope == "conversation" and conversation_id is None:

@@ -79,7 +79,10 @@ def test_the_same_name_again_is_a_new_version_not_a_second_hit(platform: Platfor
 def test_words_are_found_as_soon_as_they_are_recorded(platform: Platform) -> None:
     """The call answers when the words can be found; meaning follows."""
     stored = call(
-        platform.url, "store_memory", {"file_name": "new.md", "content": "A zebrafinch sings."}, project="new"
+        platform.url,
+        "store_memory",
+        {"file_name": "new.md", "content": "A zebrafinch sings.", "wait_for": "recorded"},
+        project="new",
     )
     assert stored["state"] == "recorded"
     found = call(platform.url, "retrieve_memory", {"query": "zebrafinch"}, project="new")
@@ -126,9 +129,19 @@ def test_a_conversation_limits_a_search_that_asks_for_it(platform: Platform) -> 
     limited = call(url, "retrieve_memory", asked | {"scope": "conversation"}, project=project)
     assert {hit["file_name"] for hit in everywhere["retrieved_chunks"]} == {"a.md", "b.md"}
     assert {hit["file_name"] for hit in limited["retrieved_chunks"]} == {"a.md"}
-    assert rows(platform, "SELECT count(*) FROM chat_history") == [(0,)], "a question is not written down"
+    assert messages(platform, project) == [], "a question is not written down, unless it is to be"
+    logged = call(url, "retrieve_memory", asked | {"log_query": True}, project=project)
+    get(f"{url}/jobs/{logged['jobs']['logged']}/result?wait=20&project={project}")
+    ((said, links),) = messages(platform, project)
+    assert (said, links) == ("turbine", len(logged["retrieved_chunks"]))
     status, refused = post(f"{url}/tools/retrieve_memory", {"query": "x", "scope": "conversation"})
     assert (status, refused["error"]["details"]["field"]) == (422, "conversation_id")
+
+
+def messages(platform: Platform, project: str) -> list[tuple[str, int]]:
+    """What was said in a project, each with the number of chunks that it is linked to."""
+    links = "(SELECT count(*) FROM context_links l WHERE l.message_id = h.id)"
+    return rows(platform, f"SELECT h.content, {links} FROM chat_history h WHERE h.project = ?", project)  # noqa: S608
 
 
 def test_one_store_leaves_all_of_its_traces(platform: Platform) -> None:

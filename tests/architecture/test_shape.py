@@ -91,7 +91,7 @@ def test_tools_are_declared_once_in_the_module_of_their_group() -> None:
         "graph": 4,
         "todos": 4,
         "transfer": 3,
-        "memory": 2,
+        "memory": 4,
         "jobs": 4,
     }
     for form in registry.forms():
