@@ -21,7 +21,7 @@ from api import cors, docs_page, health, jsonrpc, metrics, openapi, proxy, rest
 from api.mcp import http as mcp_http
 from api.requests import request_id, told
 from api.security import Guard, needs_token
-from ltmc_jobs import __version__, user_tools
+from ltmc_jobs import __version__, registry, user_tools
 from ltmc_jobs.client import Client
 from ltmc_jobs.errors import Disabled, InvalidArguments, InvalidCall, LtmcError, NotFound
 from ltmc_jobs.metrics import Metrics
@@ -33,10 +33,10 @@ from ltmc_jobs.shared import Shared
 
 FLUSH_SECONDS = 1.0
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")  # callers may make up others
-log = structlog.get_logger("ltmc.api")
-
 FOUND = {"type": "object", "properties": {"status": {"enum": ["healthy", "degraded", "unhealthy"]}}}
 NO_REDIS = "Redis is switched off (REDIS_ENABLED=false), and this needs it"
+
+log = structlog.get_logger("ltmc.api")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -126,8 +126,9 @@ def _index(app: FastAPI, routers: list[APIRouter]) -> Any:
             path = getattr(route, "path", None)  # an included router has none of its own
             if path:
                 found.setdefault(path, set()).update(getattr(route, "methods", None) or {"*"})
+        tools = sum(1 for _ in registry.forms())
         listed = [{"path": path, "methods": sorted(methods)} for path, methods in sorted(found.items())]
-        return {"name": app.title, "version": app.version, "endpoints": listed}
+        return {"name": app.title, "version": app.version, "tools_count": tools, "endpoints": listed}
 
     return index
 

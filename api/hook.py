@@ -25,7 +25,7 @@ from ltmc_jobs.settings import Settings
 
 PASSAGES = 6
 SHOWN_CHARACTERS = 8000  # clients cut or put aside what is longer than 10,000
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 8.0
 STORE_SECONDS = 20.0
 CLIENTS = ("claude-code", "cursor", "vscode")
 PLAIN = re.compile(r"[^A-Za-z0-9._-]+")

@@ -72,7 +72,7 @@ class Chosen:
 
     def save(self, settings: Settings) -> None:
         """For whoever calls without the setting, as a host that an editor starts."""
-        write_private((settings.run_directory / CHOSEN), json.dumps(asdict(self), indent=1))
+        write_private(settings.run_directory / CHOSEN, json.dumps(asdict(self), indent=1))
 
 
 class _TooSlow(BaseException):
@@ -105,7 +105,7 @@ def loaded() -> Loaded:
 def load_entry(entry: str) -> Loaded:
     """Declare the tools of one file or module; what is wrong is among the mistakes."""
     _loaded.entries.append(entry)
-    before = {tool.form.name for tool in registry.tools()}
+    before, modules = {tool.form.name for tool in registry.tools()}, set(sys.modules)
     faults: list[Mistake] = []
 
     def refuse(function: Callable[..., Any], error: Exception) -> None:
@@ -121,6 +121,7 @@ def load_entry(entry: str) -> Loaded:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: whatever it is, it is the file's
+        _forget_beside(entry, modules)
         _loaded.mistakes += [*faults, _mistake(entry, error)]
         return _loaded
     for tool in registry.tools():
@@ -130,6 +131,14 @@ def load_entry(entry: str) -> Loaded:
         faults.append(Mistake(entry, None, "", "no function in it is under @tool"))
     _loaded.mistakes += faults
     return _loaded
+
+
+def _forget_beside(entry: str, known: set[str]) -> None:
+    """What a failed file imported from beside it is imported anew by the next: what it declared is forgotten."""
+    folder = str(Path(entry).parent) if is_file(entry) else ""
+    for name in set(sys.modules) - known:
+        if folder and str(Path(getattr(sys.modules[name], "__file__", None) or "/").parent) == folder:
+            del sys.modules[name]
 
 
 def _module_of(tool: registry.Tool) -> str:

@@ -39,12 +39,13 @@ class Change:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             whole = self.file.resolve()  # a link stays one
             fresh = whole.with_name(f".{whole.name}.{os.getpid()}")
-            mode = whole.stat().st_mode & 0o777 if whole.exists() else 0o600
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            mode = whole.stat().st_mode & 0o777 if whole.exists() else None
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode or 0o666), "wb") as file:
                 file.write(self.after)
                 file.flush()
                 os.fsync(file.fileno())
-            fresh.chmod(mode)
+            if mode is not None:  # as it was, whatever is masked out here
+                fresh.chmod(mode)
             fresh.replace(whole)
         except OSError as error:
             raise Misconfigured(f"{self.file} cannot be written: {error.strerror}") from None

@@ -14,7 +14,7 @@ import platformdirs
 from ltmc_jobs.errors import Misconfigured
 
 NAME = "ltmc"
-RECALL_SECONDS, SAVE_SECONDS = 20, 60
+RECALL_SECONDS, SAVE_SECONDS = 30, 60  # after which a client goes on without its hook
 OUR_HOOK = re.compile(r"\b(?:ltmc|api\.cli)['\"]? hook (?:session-start|pre-compact)\b")
 
 RULE = """\

@@ -17,7 +17,7 @@ from ltmc_jobs.client import Session
 from ltmc_jobs.settings import Settings
 
 # What leads a client's process to this platform. Passwords and tokens are not written into other programs' files.
-PASSED_ON = ("LTMC_HOME", "HTTP_HOST", "HTTP_PORT", "REDIS_HOST", "REDIS_PORT", "REDIS_DB")
+PASSED_ON = ("LTMC_HOME", "LTMC_PROJECT", "HTTP_HOST", "HTTP_PORT", "REDIS_HOST", "REDIS_PORT", "REDIS_DB")
 KEPT_BACK = ("REDIS_URL", "LETTA_REDIS_URL", "REDIS_PASSWORD", "LTMC_TOKEN", "LTMC_SIGNING_KEY")
 AFTER = {
     "claude-code": "start a new session; /mcp shows the server, /hooks the hooks",
@@ -147,7 +147,8 @@ def _command() -> tuple[str, ...]:
 def _environment(settings: Settings) -> dict[str, str]:
     """What is set here and leads to this platform: a client starts its servers without this shell's variables."""
     given = {name: value for name, value in os.environ.items() if name in PASSED_ON and value}
-    return given | ({"LTMC_HOME": str(settings.home)} if "LTMC_HOME" in given else {})
+    whole = {"LTMC_HOME": str(settings.home)} if "LTMC_HOME" in given else {}
+    return given | whole | ({"LTMC_TOOLS": ",".join(settings.tools)} if settings.tools else {})
 
 
 def _warn() -> None:

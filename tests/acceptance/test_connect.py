@@ -146,6 +146,17 @@ def test_the_change_is_shown_and_asked_for(home: Path) -> None:
     assert everything(home) != before
 
 
+def test_the_page_shows_the_plain_lines(home: Path) -> None:
+    """Q06: docs/clients.md has what --print prints, but for the path."""
+    page = (ROOT / "docs" / "clients.md").read_text()
+    shown = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    printed = json.loads(run("claude-desktop", "--print").output.partition("\n")[2])
+    printed["mcpServers"]["ltmc"].pop("env")
+    assert printed["mcpServers"]["ltmc"]["command"].endswith("/.venv/bin/ltmc")
+    assert printed == shown | {"mcpServers": {"ltmc": shown["mcpServers"]["ltmc"] | {
+        "command": printed["mcpServers"]["ltmc"]["command"]}}}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("client", "name", "content", "told"),
     [

@@ -141,6 +141,12 @@ def web(started: tuple[Platform, str]) -> Iterator[httpx.Client]:
         yield opened
 
 
+def test_the_page_shows_the_example() -> None:
+    """Q06: docs/your-tools.md has the file that the tests run."""
+    code = EXAMPLE.read_text().partition("\n\n")[2]
+    assert code in (ROOT / "docs" / "your-tools.md").read_text()
+
+
 TEXT = {"text": "to be or not to be", "most": 1}
 COUNTED = {"to": 2}
 

@@ -15,6 +15,14 @@ from tests.conftest import build_settings, clean_environment
 
 ROOT = Path(__file__).parents[2]
 
+SHARED = '''
+from ltmc_jobs import tool
+
+@tool
+def share() -> str:
+    """Be declared by who imports this first."""
+    return ""
+'''
 GOOD = '''
 from __future__ import annotations
 from enum import Enum
@@ -139,20 +147,33 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "noisy.py").write_text("print('{}')\nraise SystemExit(3)\n")
     (tmp_path / "a-b.py").write_text("")
     (tmp_path / "empty.py").write_text("x = 1\n")
+    (tmp_path / "failing.py").write_text("import shared_tools\n1 / 0\n")
+    (tmp_path / "shared_tools.py").write_text(SHARED)
     return tmp_path
 
 
 def test_every_mistake_is_told_with_its_line_and_costs_itself(folder: Path) -> None:
     """One trial of all the files; the order is that of LTMC_TOOLS."""
-    names = ["good.py", "wrong.py", "good_too.py", "json.py", "noisy.py", "a-b.py", "empty.py", "absent.py"]
+    names = ["good.py", "wrong.py", "failing.py", "shared_tools.py", "good_too.py", "json.py", "noisy.py", "a-b.py"]
+    names += ["empty.py", "absent.py"]
     trial = attempt([*(str(folder / name) for name in names), "no_such.module"])
-    assert {*trial.tools} == {"pack_box", "find_nothing", "say_later", "twice", "fine", "wrap_box", "seek_nothing"}
+    assert {*trial.tools} == {
+        "pack_box",
+        "find_nothing",
+        "say_later",
+        "twice",
+        "fine",
+        "wrap_box",
+        "seek_nothing",
+        "share",
+    }
     wrong = {one.line: one.message for one in trial.mistakes if one.file.endswith("wrong.py")}
     assert {line: wrong[line][: len(words)] for line, words in TOLD.items()} == TOLD
     assert len(wrong) == len(TOLD) + 2  # and the class, and the one that is half taken
     told = "\n".join(trial.words)
     for words in (
         "good_too.py:27: say_later is declared twice: as good.say_later and as good_too.say_later",
+        "failing.py:2: ZeroDivisionError: division by zero",
         "json.py: there is a module called json already",
         "noisy.py:2: it ends the process",
         "a-b.py: a file of tools is called NAME.py",
