@@ -27,7 +27,7 @@ assert client.tools  # declares them
 
 BATCH = 100  # calls of one JSON-RPC request
 REFUSED = -32602
-TYPED = {REFUSED, -32002, -32003, -32004}  # refused, not found, conflict, away or switched off
+TYPED = {REFUSED, -32002, -32003, -32004, -32009}  # refused, not found, conflict, away or switched off, no model
 AWAY = {"disabled", "unavailable"}  # a model or a server that this platform does not have
 FORMS = list(registry.forms())
 
