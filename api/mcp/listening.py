@@ -1,4 +1,4 @@
-"""subscriptions/listen: one stream that tells of the tasks, and of the jobs read as resources, that a client names.
+"""subscriptions/listen: one stream that tells of the tasks, jobs and documents that a client names.
 
 Nobody polls: what becomes of a job is heard, and looked at again when it was not heard for a while.
 """
@@ -6,8 +6,8 @@ Nobody polls: what becomes of a job is heard, and looked at again when it was no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import ExitStack, aclosing
 from typing import Any, Literal
 
 import mcp_types as types
@@ -18,6 +18,7 @@ from api.mcp.answers import JOB_URI
 from api.mcp.asking import Asking
 from api.mcp.capabilities import can, require
 from api.mcp.task_states import told_task
+from api.mcp.watching import LIST, Watched, Watching
 from api.mcp.wire import Context
 from ltmc_jobs.client import Client, Session
 from ltmc_jobs.errors import LtmcError, NotFound
@@ -37,8 +38,9 @@ class TaskNotification(types.Notification[dict[str, Any], Literal["notifications
 class Listening:
     """Serves the streams."""
 
-    def __init__(self, asking: Asking) -> None:
+    def __init__(self, asking: Asking, watching: Watching) -> None:
         self._asking = asking
+        self._watching = watching
         self._streams = 0
 
     async def listen(
@@ -64,15 +66,24 @@ class Listening:
         uris = [uri for uri in wanted.resource_subscriptions or () if uri.startswith(JOB_URI)]
         known = await self._known(session, client, tasks, [uri.removeprefix(JOB_URI) for uri in uris])
         meta: dict[str, Any] = {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
+        watched = Watched()
+        documents = [uri for uri in wanted.resource_subscriptions or () if uri not in uris]
+        await self._watching.add(session, watched, documents)
         stream = Stream(ctx, session, client, meta, {one for one in tasks if one in known}, can(ctx, "tasks"))
         with ExitStack() as ears:
             for job_id in known:
                 ears.enter_context(client.shared.async_queue.hearing(job_id, stream.ear(job_id)))
+            changes = self._watching.changed(session, watched) if documents or wanted.resources_list_changed else None
             await stream.acknowledge(wanted, [uri for uri in uris if uri.removeprefix(JOB_URI) in known])
             for job_id in known:
                 await client.shared.async_queue.watch(job_id)
                 stream.changed(job_id)  # as it stands now
-            await stream.tell_all()
+            telling = asyncio.create_task(stream.tell_changes(changes, lists=bool(wanted.resources_list_changed)))
+            try:
+                await stream.tell_all()
+            finally:
+                telling.cancel()
+                await asyncio.gather(telling, return_exceptions=True)
         return types.SubscriptionsListenResult(_meta=meta)
 
     async def _known(self, session: Session, client: Client, *named: Iterable[str]) -> set[str]:
@@ -143,6 +154,18 @@ class Stream:
         finally:
             ending.cancel()
 
+    async def tell_changes(self, changes: AsyncGenerator[str] | None, *, lists: bool) -> None:
+        """Tell of documents that have changed, and if `lists` that their list has."""
+        if changes is None:
+            return
+        async with aclosing(changes):
+            async for uri in changes:
+                if uri != LIST:
+                    await self._tell_update(uri)
+                elif lists:
+                    params = types.NotificationParams.model_validate({"_meta": self._meta})
+                    await self._send(types.ResourceListChangedNotification(params=params))
+
     async def _tell(self, job_id: str) -> None:
         try:
             shown = told_task(await self._client.job(self._session, job_id))
@@ -155,10 +178,11 @@ class Stream:
         if job_id in self._tasks:
             await self._send(TaskNotification(params=shown | {"_meta": self._meta}))
         if job_id in self._uris:
-            params = types.ResourceUpdatedNotificationParams.model_validate(
-                {"uri": self._uris[job_id], "_meta": self._meta}
-            )
-            await self._send(types.ResourceUpdatedNotification(params=params))
+            await self._tell_update(self._uris[job_id])
+
+    async def _tell_update(self, uri: str) -> None:
+        params = types.ResourceUpdatedNotificationParams.model_validate({"uri": uri, "_meta": self._meta})
+        await self._send(types.ResourceUpdatedNotification(params=params))
 
     async def _send(self, notification: Any) -> None:
         await self._ctx.session.send_notification(notification, related_request_id=self._ctx.request_id)

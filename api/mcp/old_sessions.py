@@ -8,16 +8,16 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, TypeAlias
 
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.mcp.stream import Stream
+from api.mcp.stream import EVENTS, Stream
 from api.requests import session_of
 from ltmc_jobs.client import Client, Session
 from ltmc_jobs.errors import LtmcError
@@ -31,13 +31,17 @@ CAPABILITIES = "ltmc.mcp_capabilities"
 ASKED = "ltmc"  # how the ids of what we ask begin
 
 
-class OldSessions:
-    """ASGI, in front of the SDK's application; requests of 2026-07-28 and later pass through."""
+Events: TypeAlias = Callable[[str, Session], AsyncGenerator[str]]
 
-    def __init__(self, app: ASGIApp, client_of: Callable[[], Client], project: str) -> None:
+
+class OldSessions:
+    """ASGI, in front of the SDK's application; requests of 2026-07-28 and later, which have no GET, pass through."""
+
+    def __init__(self, app: ASGIApp, client_of: Callable[[], Client], project: str, events: Events) -> None:
         self._app = app
         self._client_of = client_of
         self._project = project
+        self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
@@ -49,6 +53,9 @@ class OldSessions:
         capabilities = None if named is None else self._capabilities(named)
         if named is not None and capabilities is None:
             await _lost()(scope, receive, send)
+            return
+        if scope["method"] == "GET":
+            await self._open(Request(scope), named)(scope, receive, send)
             return
         body, replay = await _read(receive)
         said = _object(body)
@@ -62,6 +69,14 @@ class OldSessions:
         stream = Stream(send, new)
         scope.update({STREAM: stream, SESSION_ID: named, CAPABILITIES: capabilities or frozenset()})
         await self._app(scope, replay, stream.send)
+
+    def _open(self, request: Request, named: str | None) -> Response:
+        """A session's own stream, on which it hears what it subscribed to; without a session nothing would be said."""
+        if named is None or EVENTS not in request.headers.get("accept", ""):
+            return PlainTextResponse("Method Not Allowed", 405, {"Allow": "POST"})
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        told = self._events(named, session_of(request, self._project))
+        return StreamingResponse(told, headers=headers, media_type=EVENTS)
 
     async def _hear(self, request: Request, said: dict[str, Any]) -> None:
         """A client's reply: the answer to what a job asks. What is not one is nobody's."""

@@ -13,8 +13,10 @@ from api.mcp.calls import Calls
 from api.mcp.listening import Listening
 from api.mcp.listing import INSTRUCTIONS, as_2025, listed
 from api.mcp.offering import offering
+from api.mcp.old_subscriptions import OldSubscriptions
 from api.mcp.tasks import Tasks
 from api.mcp.tasks_2025 import Tasks2025
+from api.mcp.watching import Watching
 from api.mcp.wire import Context, is_modern
 from ltmc_jobs import __version__, registry
 from ltmc_jobs.client import Client
@@ -24,10 +26,17 @@ from ltmc_jobs.settings import Settings
 LIST_TTL_MS = 60_000
 
 
-def build(client_of: Callable[[], Client], settings: Settings, *, principal: Principal | None = None) -> Server[Any]:
+def build(
+    client_of: Callable[[], Client],
+    settings: Settings,
+    *,
+    principal: Principal | None = None,
+    subscriptions: OldSubscriptions | None = None,
+) -> Server[Any]:
     """The MCP server over the registry's tools; `principal` is who calls where no HTTP request says it."""
     asking = Asking(client_of, settings.project, principal or Principal())
     tasks = Tasks(asking)
+    watching = Watching(asking)
     shown = types.ListToolsResult(tools=[listed(form) for form in registry.forms()])
     shown_2025 = types.ListToolsResult(tools=[as_2025(tool) for tool in shown.tools])
     schemas = {tool.name: tool.input_schema for tool in shown.tools}
@@ -45,8 +54,8 @@ def build(client_of: Callable[[], Client], settings: Settings, *, principal: Pri
         instructions=INSTRUCTIONS,
         on_list_tools=list_tools,
         on_call_tool=Calls(asking, tasks).call,
-        on_subscriptions_listen=Listening(asking).listen,
-        **offering(client_of, settings.project, principal or Principal()),
+        on_subscriptions_listen=Listening(asking, watching).listen,
+        **offering(asking, subscriptions or OldSubscriptions(asking, watching)),
         get_tool_input_schema=schemas.get,  # else every call would list all tools to check its headers
         cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS, scope="public")},
     )
