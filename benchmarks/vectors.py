@@ -31,9 +31,11 @@ from benchmarks.vector_peers.subjects import CONTENDERS, OURS, Contender
 
 QUERIES, MORE = 300, 400
 UNITS = {
-    "p50": "ms", "p95": "ms", "conversation p50": "ms", "adding one": "ms", "adding one, CPU": "ms",
-    "memory": "MB", "disk": "MB", "recall@10": "share", "searches/s": "1/s", "stored/s": "1/s", "added and found": "share",
-}  # fmt: skip
+    **dict.fromkeys(("p50", "p95", "conversation p50", "adding one", "adding one, CPU"), "ms"),
+    **dict.fromkeys(("memory", "disk"), "MB"),
+    **dict.fromkeys(("recall@10", "added and found"), "share"),
+    **dict.fromkeys(("searches/s", "stored/s"), "1/s"),
+}
 Figures = dict[tuple[str, int, str], float]
 
 
