@@ -12,6 +12,7 @@ from redis import Redis
 from ltmc_jobs import keys
 from ltmc_jobs.errors import Conflict
 from workers.copies import redis_state
+from workers.copies.reading import Reading
 
 
 @pytest.fixture
@@ -81,6 +82,47 @@ def test_it_is_the_state_of_one_moment(connection: Redis, redis_url: str, tmp_pa
     finally:
         ended.set()
         thread.join()
+
+
+def test_little_is_left_to_read_while_writes_wait(redis_url: str, tmp_path: Path) -> None:
+    """D11: what was read ahead counts, unless it was written since, has gone or has come; writes wait for the rest."""
+    with Redis.from_url(redis_url, single_connection_client=True, protocol=2) as connection:
+        for n in range(1200):
+            connection.set(f"rq:kept:{n}", n)
+        connection.hset("rq:changed", "a", "1")
+        connection.set("rq:gone", "1")
+        reading = Reading(connection, tmp_path)
+        with Redis.from_url(redis_url) as somebody:
+            somebody.hset("rq:changed", "a", "2")
+            somebody.delete("rq:gone")
+            somebody.set("rq:come", "1")
+            somebody.set("elsewhere", "1")
+        with redis_state.writes_held(connection):
+            reading.settle()
+        late = {name for name, _, _ in redis_state.frames(tmp_path / "late")}
+        assert late == {b"rq:changed", b"rq:come"}
+        reading.write_to(tmp_path / "state")
+        reading.close()
+        assert [path.name for path in tmp_path.iterdir()] == ["state"]
+        before = {name: connection.dump(name) for name in redis_state.our_keys(connection)}
+        assert {name: content for name, _, content in redis_state.frames(tmp_path / "state")} == before
+        assert len(before) == 1202
+        connection.flushall()
+
+
+def test_a_server_that_was_emptied_meanwhile(redis_url: str, tmp_path: Path) -> None:
+    """It is told without names."""
+    with Redis.from_url(redis_url, single_connection_client=True, protocol=2) as connection:
+        connection.mset({"rq:one": 1, "rq:two": 2})
+        reading = Reading(connection, tmp_path)
+        connection.flushall()
+        connection.set("rq:one", 3)
+        with redis_state.writes_held(connection):
+            reading.settle()
+        reading.write_to(tmp_path / "state")
+        reading.close()
+        assert [content for _, _, content in redis_state.frames(tmp_path / "state")] == [connection.dump("rq:one")]
+        connection.flushall()
 
 
 def test_workers_of_then_hold_nothing(connection: Redis, tmp_path: Path) -> None:

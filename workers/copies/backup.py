@@ -30,6 +30,7 @@ from workers import supervisor
 from workers.copies import contents, redis_state
 from workers.copies.archive import Draft
 from workers.copies.progress import shown
+from workers.copies.reading import Reading
 from workers.ports import any_free
 from workers.server import EmbeddedServer, ping
 
@@ -61,15 +62,21 @@ def _collect(settings: Settings, draft: Draft, folder: Path) -> dict[str, Any]:
     versions = {"ltmc": __version__, "sqlite": sqlite3.sqlite_version, "schema": len(STEPS)}
     with ExitStack() as stack:
         connection = stack.enter_context(_redis(settings)) if settings.redis_enabled else None
+        reading = None
+        if connection is not None:
+            with shown("reading Redis"):
+                reading = Reading(connection, folder)
+            stack.callback(reading.close)
         with ExitStack() as held:
             taken_at = datetime.now(UTC)
             if connection is not None:
                 held.enter_context(redis_state.writes_held(connection))
             snapshots = _snapshots(settings, stack)
-            if connection is not None:
-                redis_state.write_to(connection, folder / contents.REDIS)
+            if connection is not None and reading is not None:
+                reading.settle()
                 waiting = redis_state.waiting(connection)
-        if connection is not None:
+        if connection is not None and reading is not None:
+            reading.write_to(folder / contents.REDIS)
             versions["redis"] = str(connection.info("server").get("redis_version"))
             counts["redis"] = {**redis_state.counts(folder / contents.REDIS), "waiting": waiting}
         for name, snapshot in snapshots.items():
@@ -123,7 +130,9 @@ def _redis(settings: Settings) -> Iterator[Redis]:
 @contextmanager
 def connected(settings: Settings) -> Iterator[Redis]:
     """The Redis that the settings name; QueueUnavailable if it is lost meanwhile."""
-    with Redis.from_url(settings.redis_address(), socket_timeout=30, socket_connect_timeout=2) as connection:
+    # A single connection, and the older protocol: what is told of changes is told to one, between its answers.
+    options: dict[str, Any] = {"single_connection_client": True, "protocol": 2, "socket_timeout": 30}
+    with Redis.from_url(settings.redis_address(), socket_connect_timeout=2, **options) as connection:
         try:
             yield connection
         except (redis.ConnectionError, redis.TimeoutError) as error:

@@ -7,7 +7,7 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import redis
 from redis import Redis
@@ -48,8 +48,8 @@ def writes_held(connection: Redis) -> Iterator[None]:
         yield
         if time.monotonic() - began > HOLD_SECONDS - 0.1:
             raise Unavailable(
-                f"Redis holds more than could be read in {HOLD_SECONDS:g} s, and for longer nobody may wait: "
-                "let the queues run empty, or stop the platform, and try again"
+                f"more has changed in Redis than could be read in {HOLD_SECONDS:g} s, and for longer nobody may "
+                "wait: try again when there is less to do, or stop the platform first"
             )
     finally:
         server.execute_command("CLIENT UNPAUSE")
@@ -73,11 +73,20 @@ def write_to(connection: Redis, target: Path) -> None:
     with target.open("xb") as file:
         target.chmod(0o600)
         for at in range(0, len(names), BATCH):
-            part = names[at : at + BATCH]
-            found: Any = connection.eval_ro(READ, len(part), *part)
-            for name, content, life in zip(part, found[::2], found[1::2], strict=True):
-                if content:  # else it has just expired
-                    file.write(FRAME.pack(len(name), life, len(content)) + name + content)
+            write_frames(connection, names[at : at + BATCH], file)
+
+
+def write_frames(connection: Redis, names: list[bytes], file: IO[bytes]) -> None:
+    """Write these, as far as they are there."""
+    found: Any = connection.eval_ro(READ, len(names), *names)
+    for name, content, life in zip(names, found[::2], found[1::2], strict=True):
+        if content:  # else it has just expired
+            file.write(packed(name, life, content))
+
+
+def packed(name: bytes, life: int, content: bytes) -> bytes:
+    """A frame, as `frames` reads it."""
+    return FRAME.pack(len(name), life, len(content)) + name + content
 
 
 def frames(source: Path) -> Iterator[tuple[bytes, int, bytes]]:
