@@ -173,7 +173,7 @@ def versions(platform: Platform, project: str) -> Counter[int]:
     """How many documents of a project have which number of versions, as the records say."""
     statement = """
         SELECT count(*) FROM resources JOIN resource_versions ON resource_versions.resource_id = resources.id
-        WHERE project = ? GROUP BY resources.id
+        WHERE resources.project = ? GROUP BY resources.id
     """
     with closing(sqlite3.connect(platform.home / "ltmc.db")) as database:
         return Counter(count for (count,) in database.execute(statement, (project,)))
