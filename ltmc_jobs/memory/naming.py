@@ -22,8 +22,9 @@ def relation_of(words: str) -> str:
 
     Letters and digits of any alphabet stay, blanks and hyphens become underscores, and a sign is spelled out.
     """
-    spelled = "".join(map(_spelled, unicodedata.normalize("NFKC", words)))
-    parts = [part for part in re.split(r"[\s_-]+", spelled.upper()) if part]
+    upper = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", words).upper())
+    spelled = "".join(map(_spelled, upper))
+    parts = [part for part in re.split(r"[\s_-]+", spelled) if part]
     if not parts:
         raise InvalidArguments("a relation needs a word, as in: depends on", field="relation")
     name = "_".join(parts)
@@ -69,5 +70,5 @@ def _other(name: str) -> End:
 
 def _spelled(sign: str) -> str:
     if sign.isalnum() or sign.isspace() or sign in "_-" or unicodedata.category(sign).startswith("M"):
-        return sign if re.fullmatch(r"[\w\s-]", sign) else ""
+        return sign
     return f"_{unicodedata.name(sign, f'SIGN {ord(sign):X}')}_"

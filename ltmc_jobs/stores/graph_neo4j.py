@@ -130,7 +130,7 @@ class Neo4jGraph:
             check_graph_name(name)
         if relations is not None and not relations:
             return {}
-        types = "".join(f"{mark}`{name}`" for mark, name in zip(":" + "|" * 999, relations or (), strict=False))
+        types = ":" + "|".join(f"`{name}`" for name in relations) if relations else ""
         found: dict[End, list[Edge]] = {}
         for label in dict.fromkeys(label for label, _ in ends):
             rows = self._read(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from ltmc_jobs.errors import InvalidArguments
-
-# Letters of any alphabet, digits and underscores: what Cypher takes between backticks and cannot misread.
-GRAPH_NAME = re.compile(r"[^\W\d_]\w*")
 
 End = tuple[str, str]  # (label, key) of a node
 Direction = Literal["in", "out", "both"]
@@ -66,10 +63,16 @@ class Merged:
 
 def check_graph_name(name: str) -> None:
     """Refuse a label or relation that could not stand in a Cypher statement, or that differs from another by case."""
-    if not GRAPH_NAME.fullmatch(name) or name[0].islower():
+    # What Cypher takes between backticks and cannot misread.
+    if not name or not name[0].isalpha() or name[0].islower() or not all(map(_is_of_a_name, name)):
         raise InvalidArguments(
             f"{name!r} is no graph label or relation: no small letter first, then letters, digits and underscores"
         )
+
+
+def _is_of_a_name(sign: str) -> bool:
+    """Whether it is a letter of any alphabet, with its marks, a digit or an underscore."""
+    return sign == "_" or sign.isalnum() or unicodedata.category(sign).startswith("M")
 
 
 def _check_properties(properties: Mapping[str, Any]) -> None:
