@@ -238,3 +238,30 @@ def test_what_a_call_says_beside_its_arguments_counts_in_every_protocol(web: htt
     assert (refused["error"]["code"], refused["error"]["data"]["details"]["field"]) == (-32602, "_meta.ltmc/wait")
     odd = web.post("/tools/store_memory", json=NOTE | {"file_name": "a\x00b"})
     assert (odd.status_code, odd.json()["error"]["details"]["field"]) == (422, "file_name")
+
+
+def test_what_no_list_shows_can_be_called_by_its_older_name(web: httpx.Client) -> None:
+    """Q05: as in JSON-RPC and MCP; a name that nothing has is unknown."""
+    answer = web.post("/tools/get_context_usage_statistics_tool", params={"project": "rest", "wait": 30}, json={})
+    assert (answer.status_code, answer.json()["success"]) == (200, True)
+    assert "total_context_links" in answer.json()["statistics"]
+    assert web.post("/tools/get_context_usage_statistics_tools", json={}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "params", "field"),
+    [
+        ({"X-LTMC-Project": "no/such"}, {}, "project"),
+        ({"X-LTMC-Project": "no/such"}, {"project": "rest"}, "project"),
+        ({"Idempotency-Key": "k" * 257}, {}, "Idempotency-Key"),
+        ({"Idempotency-Key": ""}, {}, "Idempotency-Key"),
+        ({}, {"priority": "soon"}, "priority"),
+        ({}, {"ttl_ms": "0"}, "ttl_ms"),
+    ],
+)
+def test_x07_what_is_said_beside_the_arguments_is_checked_too(
+    web: httpx.Client, headers: dict[str, str], params: dict[str, str], field: str
+) -> None:
+    """X07: none of it is passed over because something else was said."""
+    refused = web.post("/tools/add_todo", headers=headers, params=params, json={"title": "Never noted"})
+    assert (refused.status_code, refused.json()["error"]["details"]["field"]) == (422, field)
