@@ -184,11 +184,10 @@ def test_texts_that_have_vectors_are_not_embedded_again(services: Services) -> N
     assert set(known) == set(made["digests"])
     assert services.tiers.vector_rows.known(made["digests"], model="other") == {}
     second = record(services, SAID[::-1], file_name="b.md")
-    reused = [(place, digest_of(text)) for place, text in enumerate(SAID[::-1])]
-    index_versions(services, [[second.resource_id, second.version, 3]], [], reused)
+    index_versions(services, [[second.resource_id, second.version, 3]], [])
     vectors = {row.chunk_id: row.vector for row in services.tiers.records.vectors_after(0, project="default")}
     for one, other in zip(first.chunk_ids, second.chunk_ids[::-1], strict=True):
         np.testing.assert_array_equal(vectors[one], vectors[other])
     third = record(services, ["Nobody said this."], file_name="c.md")
-    index_versions(services, [[third.resource_id, third.version, 1]], [], [(0, digest_of("Nobody said this."))])
+    index_versions(services, [[third.resource_id, third.version, 1]], [])
     assert ask(services, "Nobody said this.")[0] == third.chunk_ids[0]

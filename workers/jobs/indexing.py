@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,58 +15,51 @@ from ltmc_jobs.services import Services
 from ltmc_jobs.stores.contracts import Version, digest_of
 from workers.jobs.embedding import decoded
 
-Made = tuple[str, npt.NDArray[np.float32]]  # which text, and its vector
+Vector = npt.NDArray[np.float32]
 
 log = structlog.get_logger("ltmc.jobs")
 
 
-def index_versions(
-    services: Services, versions: list[list[int]], embeddings: list[str], reused: Sequence[tuple[int, str]] = ()
-) -> dict[str, Any]:
-    """Write the vectors of `[resource_id, version, chunks]`, in their order, and make each the visible one.
+def index_versions(services: Services, versions: list[list[int]], embeddings: list[str]) -> dict[str, Any]:
+    """Write the vectors of `[resource_id, version, chunks]` and make each the visible one.
 
-    `reused` are `[place, digest]` of chunks, counted over all versions, whose text has a vector already: `embeddings`
-    leave them out. Again, or behind a newer one, nothing changes; `state` is that of the last.
+    Vectors go to chunks by their text: those of `embeddings`, else one that is stored for the same text. Again, or
+    behind a newer one, nothing changes; `state` is that of the last.
     """
-    records, rows = services.tiers.records, services.tiers.vector_rows
+    records = services.tiers.records
     found = [_found(services, resource_id, version) for resource_id, version, _ in versions]
-    made: list[Made] = []
     # Of versions that are done the chunks may be gone, and so may the vectors that were made for them.
-    if any(version.state == "recorded" for version in found):
-        made = _made(services, embeddings, dict(reused)) or _made_here(services, versions)
-    begin, published = 0, 0
-    for version, (_, _, chunks) in zip(found, versions, strict=True):
-        own, begin = made[begin : begin + chunks], begin + chunks
-        if version.state == "recorded":
-            pairs = list(zip(version.chunk_ids, own, strict=True))
-            records.add_vectors([(chunk, vector) for chunk, (_, vector) in pairs], model=services.tiers.model)
-            rows.note_texts((chunk, digest) for chunk, (digest, _) in pairs)
-            published += records.publish(version.resource_id, version.version)
-    services.shared.queue.forget(embeddings)  # a run that is repeated before this line needs them again
-    for project in {version.project for version in found if version.state == "recorded"}:
-        _fold(services, project)
-    return {"versions": versions, "vectors": len(made), "published": published, "state": found[-1].state}
-
-
-def _made(services: Services, embeddings: Sequence[str], reused: dict[int, str]) -> list[Made] | None:
-    """The vectors that were made, and those that were there; None if some are gone, or of another model."""
+    waiting = [version for version in found if version.state == "recorded"]
+    chunks = {version: records.version_chunks(version.resource_id, version.version) for version in waiting}
+    texts = {digest_of(chunk.text): chunk.text for own in chunks.values() for chunk in own}
     model = services.tiers.model
-    known = services.tiers.vector_rows.known(reused.values(), model=model) if reused else {}
+    vectors = _vectors(services, texts, embeddings, model) if texts else {}
+    written, published = 0, 0
+    for version, own in chunks.items():
+        digests = {chunk.chunk_id: digest_of(chunk.text) for chunk in own}
+        records.add_vectors([(chunk, vectors[digest]) for chunk, digest in digests.items()], model=model)
+        services.tiers.vector_rows.note_texts(digests.items())
+        published += records.publish(version.resource_id, version.version)
+        written += len(own)
+    services.shared.queue.forget(embeddings)  # a run that is repeated before this line needs them again
+    for project in {version.project for version in waiting}:
+        _fold(services, project)
+    return {"versions": versions, "vectors": written, "published": published, "state": found[-1].state}
+
+
+def _vectors(services: Services, texts: dict[str, str], embeddings: list[str], model: str) -> dict[str, Vector]:
+    """The vectors of texts by their digests: made by jobs, there before, or made here."""
     results = [services.result_of(job_id) for job_id in embeddings]
-    if len(known) < len(set(reused.values())) or any(result["model"] != model for result in results):
-        return None
-    fresh = (pair for result in results for pair in zip(result["digests"], decoded(result), strict=True))
-    count = len(reused) + sum(int(result["count"]) for result in results)
-    return [(reused[place], known[reused[place]]) if place in reused else next(fresh) for place in range(count)]
-
-
-def _made_here(services: Services, versions: list[list[int]]) -> list[Made]:
-    """The same by the model in use, for the few jobs that a change of all vectors, or of a document, overtook."""
-    texts: list[str] = []
-    for resource_id, version, chunks in versions:
-        own = [chunk.text for chunk in services.tiers.records.version_chunks(resource_id, version)]
-        texts += own if len(own) == chunks else [""] * chunks  # of one that is done no vector is wanted
-    return list(zip(map(digest_of, texts), services.tiers.embedder.encode(texts), strict=True))
+    found: dict[str, Vector] = {}
+    for result in results:
+        if result["model"] == model:  # else a change of all vectors overtook it
+            found |= zip(result["digests"], decoded(result), strict=True)
+    if missing := texts.keys() - found.keys():
+        found |= services.tiers.vector_rows.known(missing, model=model)
+    if missing := texts.keys() - found.keys():
+        made = services.tiers.embedder_of(model).encode([texts[digest] for digest in missing])
+        found |= zip(missing, made, strict=True)
+    return found
 
 
 def _found(services: Services, resource_id: int, version: int) -> Version:
