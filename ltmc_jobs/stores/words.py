@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
-WORDS_MAX = 64  # distinct words of a query that are looked up
+WORDS_MAX = 32  # distinct words of a query that are looked up: a passage given as a query has enough in them
+QUESTION_WORDS = 12  # a query of no more is looked at closely: its neighbours, and how often each word stands
 WORD = re.compile(r"\w+")
 PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")  # of an identifier in camelCase
 
@@ -39,6 +40,7 @@ class Asked:
     words: tuple[str, ...]
     pairs: tuple[str, ...]
     is_telling: bool  # False: it has stop words alone
+    is_question: bool  # False: a passage, whose words tell enough by being there
 
 
 def terms_of(text: str) -> Terms:
@@ -59,12 +61,13 @@ def asked_in(query: str) -> Asked:
     telling = [word for word in dict.fromkeys(split) if word not in STOP_WORDS]
     plain = [word.lower() for word in raw]
     pairs = [
-        f"{first} {second}"
-        for first, second in pairwise(plain)
-        if first != second and not {first, second} & STOP_WORDS
+        f"{first} {second}" for first, second in pairwise(plain) if first != second and not {first, second} & STOP_WORDS
     ]
     words = telling or list(dict.fromkeys(split))
-    return Asked(tuple(words[:WORDS_MAX]), tuple(dict.fromkeys(pairs))[:WORDS_MAX], bool(telling))
+    is_question = len(words) <= QUESTION_WORDS
+    return Asked(
+        tuple(words[:WORDS_MAX]), tuple(dict.fromkeys(pairs)) if is_question else (), bool(telling), is_question
+    )
 
 
 def distinctive(query: str) -> tuple[list[str], bool]:

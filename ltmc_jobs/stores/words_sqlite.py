@@ -44,7 +44,7 @@ def find_words(database: Database, query: str, scope: Scope) -> WordsFound:
     scores = np.zeros(len(ids))
     for word in found:
         at = np.searchsorted(ids, word.ids)
-        times = word.times()
+        times = word.times() if asked.is_question else np.ones(len(word.ids))
         scores[at] += rarity(len(word.ids), total) * times * (K1 + 1) / (times + shortened[at])
     for pair in asked.pairs:
         beside = np.intersect1d(_matching(database, _match(scope, "text", pair)), ids, assume_unique=True)
