@@ -5,6 +5,7 @@ Stored documents are found through the index, so that the cost grows with what i
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -59,12 +60,14 @@ class Likeness:
         for name, numbers in asked.items():
             near[name].update(self._named(numbers))
         # What was found must have the given one among its own nearest, so its neighbours are asked for as well.
-        others = {other for names in near.values() for other in names if other not in given}
+        found_by: dict[str, set[str]] = defaultdict(set)
+        for name, others in near.items():
+            for other in others - given.keys():
+                found_by[other].add(name)
         known = {name: number for number, name in self._names.items()}
-        beyond = {name: self._found(self._vectors[name], known[name]) for name in others}
+        beyond = {name: self._found(self._vectors[name], known[name]) for name in found_by}
         self._learn(beyond.values())
-        for name in others:
-            near[name] = {*self._named(beyond[name]), *(of for of, names in near.items() if name in names)}
+        near |= {name: self._named(beyond[name]) | finders for name, finders in found_by.items()}
         return self._mutual(given, near, threshold)
 
     def _mutual(self, given: Mapping[str, Vector], near: dict[str, set[str]], threshold: float) -> list[Pair]:
