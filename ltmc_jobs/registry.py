@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, Unpack, get_args, overload
+from typing import Any, TypeVar, Unpack, overload
 
 from ltmc_jobs.errors import UnknownMethod
 from ltmc_jobs.form import RECORDED, Form, form_of
-from ltmc_jobs.terms import STORELESS_QUEUES, Cache, ExecutorName, Options, Queue, Tier
+from ltmc_jobs.terms import STORELESS_QUEUES, Cache, ExecutorName, Options, Queue, Tier, executor_of
 
 __all__ = [
     "STORELESS_QUEUES",
@@ -231,7 +231,7 @@ def _declare_tool(
         retries=retries,
         result_ttl_seconds=result_ttl_seconds,
         changes=changes,
-        executor=_executor(function, executor),
+        executor=executor_of(function, executor),
     )
     _callables[name] = Tool(
         form=form,
@@ -269,18 +269,6 @@ def _named(function: Callable[..., Any]) -> str:
             raise ValueError(f"{name} is declared twice in this file; the first one counts")
         _reading.names.add(name)
     return name
-
-
-def _executor(function: Callable[..., Any], wanted: ExecutorName | None) -> ExecutorName:
-    is_coroutine = inspect.iscoroutinefunction(function)
-    chosen: ExecutorName = wanted or ("asyncio" if is_coroutine else "inline")
-    if chosen not in get_args(ExecutorName):
-        raise ValueError(
-            f"{function.__name__}: {chosen!r} is no executor; there are {', '.join(get_args(ExecutorName))}"
-        )
-    if is_coroutine != (chosen == "asyncio"):
-        raise ValueError(f'{function.__name__}: executor="asyncio" is for an async function, and only that for one')
-    return chosen
 
 
 def question(*, changes: bool = False) -> Callable[[F], F]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 # Where a job runs in its worker process: on the main thread, one of a few threads, the event loop (a coroutine
 # function), or a process of its own (for native code and memory hogs).
@@ -69,3 +70,16 @@ class Options(TypedDict, total=False):
     grace_seconds: float
     is_shown: bool
     needs: tuple[str, ...]
+
+
+def executor_of(function: Callable[..., Any], wanted: ExecutorName | None) -> ExecutorName:
+    """Where a function runs: as wanted, else as its kind needs it; ValueError where it cannot run there."""
+    is_coroutine = inspect.iscoroutinefunction(function)
+    chosen: ExecutorName = wanted or ("asyncio" if is_coroutine else "inline")
+    if chosen not in get_args(ExecutorName):
+        raise ValueError(
+            f"{function.__name__}: {chosen!r} is no executor; there are {', '.join(get_args(ExecutorName))}"
+        )
+    if is_coroutine != (chosen == "asyncio"):
+        raise ValueError(f'{function.__name__}: executor="asyncio" is for an async function, and only that for one')
+    return chosen
