@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from neo4j import GraphDatabase, Session
+from neo4j import GraphDatabase, NotificationMinimumSeverity, Session
 from neo4j.exceptions import DriverError, Neo4jError
 
 from ltmc_jobs.errors import Conflict, Misconfigured, StoreUnavailable
@@ -77,7 +77,12 @@ class Neo4jSession:
         if settings.neo4j_password is None:
             raise Misconfigured("a Neo4j is set and NEO4J_PASSWORD is not: set it, or unset NEO4J_URI and GRAPH_URL")
         login = (settings.neo4j_user, settings.neo4j_password.get_secret_value())
-        self._driver = GraphDatabase.driver(settings.graph_address, auth=login, connection_timeout=5.0)
+        self._driver = GraphDatabase.driver(
+            settings.graph_address,
+            auth=login,
+            connection_timeout=5.0,
+            notifications_min_severity=NotificationMinimumSeverity.OFF,
+        )
         self._database = settings.neo4j_database
 
     def __enter__(self) -> Session:
