@@ -220,7 +220,7 @@ class Services:
         kept = cache.find(project, model, text)
         if kept is not None:
             return np.frombuffer(kept, dtype=np.float32).copy()
-        vector: npt.NDArray[np.float32] = self.tiers.embedder.encode([text])[0]
+        vector: npt.NDArray[np.float32] = self.tiers.embedder_of(model).encode([text])[0]
         cache.keep(project, model, text, vector.tobytes())
         return vector
 
