@@ -105,7 +105,7 @@ def auto_link_documents(
         Field(max_length=10_000, description="Documents as texts {id, content, type, created_at}, or stored ones {id}"),
     ] = None,
     document_id: Annotated[
-        Document | Annotated[list[Document], Field(max_length=10_000)] | None,
+        Name | Number | Annotated[list[Name | Number], Field(max_length=10_000)] | None,
         Field(description="A stored document, or a list of them, by file name or resource id"),
     ] = None,
     similarity_threshold: Annotated[
