@@ -195,7 +195,7 @@ def _hoisted(schema: Any, tool: str) -> Any:
     return shown
 
 
-def queue_names() -> dict[str, Any]:
+def queue_counts() -> dict[str, Any]:
     """Per queue: jobs by state, the age of the oldest that waits, living workers."""
     counts = {"type": "object", "additionalProperties": {"type": ["number", "null"]}}
     return {

@@ -100,7 +100,7 @@ def router(client_of: Callable[[], Client], project: str) -> APIRouter:
         "/queues",
         summary="Jobs per queue and state, and the age of the oldest waiting",
         tags=["jobs"],
-        responses=openapi.answers(openapi.queue_names()),
+        responses=openapi.answers(openapi.queue_counts()),
     )
     async def show_queues() -> dict[str, Any]:
         return await client_of().queues()

@@ -40,16 +40,11 @@ class RedisServer:
             except RedisError as error:
                 reason = "it refuses a PING" if isinstance(error, ResponseError) else "it cannot be reached"
         taken = None if reason else round((time.monotonic() - started) * 1000, 3)
-        parts = urlsplit(self._settings.redis_address())
+        host, port, db = _place(self._settings)
+        there = reason is None
         return RedisHealthCheck(
             health=RedisHealth(
-                healthy=reason is None,
-                connected=reason is None,
-                host=parts.hostname or "127.0.0.1",
-                port=parts.port or 6379,
-                db=int(parts.path.strip("/") or 0) if parts.scheme != "unix" else self._settings.redis_db,
-                latency_ms=taken,
-                reason=reason,
+                healthy=there, connected=there, host=host, port=port, db=db, latency_ms=taken, reason=reason
             )
         )
 
@@ -87,3 +82,12 @@ class RedisServer:
         except ResponseError:
             return {}
         return found
+
+
+def _place(settings: Settings) -> tuple[str, int, int]:
+    """Host, port and database; of a socket's path, which is nobody's business, only that it is one."""
+    parts = urlsplit(settings.redis_address())
+    if parts.scheme == "unix":
+        return "unix socket", 0, settings.redis_db
+    name = parts.path.strip("/")
+    return parts.hostname or "127.0.0.1", parts.port or 6379, int(name) if name.isdecimal() else 0
