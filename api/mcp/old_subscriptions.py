@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 import mcp_types as types
 from starlette.requests import Request
@@ -47,23 +46,25 @@ class OldSubscriptions:
         """What a session's GET stream says, as events; until nobody reads it, or this process ends."""
         watched = self._of(named)
         draining = asyncio.ensure_future(self._asking.client_of().draining.wait())
+        changes = self._watching.changed(session, watched)
+        coming = asyncio.ensure_future(anext(changes))
         yield ": open\r\n\r\n"
         try:
-            async with aclosing(self._watching.changed(session, watched)) as changes:
-                coming = asyncio.ensure_future(anext(changes))
-                while not draining.done():
-                    await asyncio.wait({coming, draining}, timeout=ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                    if not coming.done():
-                        yield ": still here\r\n\r\n"
-                        continue
+            while not draining.done():
+                await asyncio.wait({coming, draining}, timeout=ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if coming.done():
                     uri = coming.result()
                     coming = asyncio.ensure_future(anext(changes))
                     if uri != LIST:
                         told = {"jsonrpc": "2.0", "method": UPDATED, "params": {"uri": uri}}
                         yield f"event: message\r\ndata: {json.dumps(told)}\r\n\r\n"
-                coming.cancel()
+                elif not draining.done():
+                    yield ": still here\r\n\r\n"
         finally:
-            draining.cancel()
+            for task in (coming, draining):
+                task.cancel()
+            await asyncio.gather(coming, draining, return_exceptions=True)
+            await changes.aclose()
 
     async def _tell(self, ctx: Context, session: Session, watched: Watched) -> None:
         """To a client that is a process beside this one, for as long as it is there."""
