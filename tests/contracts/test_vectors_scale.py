@@ -177,9 +177,11 @@ def test_a_graph_finds_what_a_comparison_finds(open_index: OpenVectors, writer: 
 
 def test_a_fold_leaves_large_segments_alone(open_index: OpenVectors, writer: Writer, directory: Path) -> None:
     """M11: what adding a vector costs does not grow with what is there."""
-    vectors = open_index(NO_GRAPH)
+    vectors, reader = open_index(NO_GRAPH), open_index(NO_GRAPH)
     fill(writer, 3000)
     vectors.fold()
+    reader.search(unit(1), scope=EVERYTHING, k=1)
+    opened = vars(vars(reader)["_shelf"])["_loaded"]["default"].segments[0]
     large = next((directory / "default").glob("*.faiss")).stat()
     for seed in range(2, 40):
         fill(writer, 8, seed=seed)
@@ -187,6 +189,8 @@ def test_a_fold_leaves_large_segments_alone(open_index: OpenVectors, writer: Wri
         sizes = [path.stat() for path in (directory / "default").glob("*.faiss")]
         assert large.st_ino in {found.st_ino for found in sizes}
         assert len(sizes) <= 6
+        reader.search(unit(1), scope=EVERYTHING, k=1)
+        assert vars(vars(reader)["_shelf"])["_loaded"]["default"].segments[0] is opened, "it is not read again"
     assert len(vectors.search(unit(1), scope=EVERYTHING, k=4000)) == 3000 + 38 * 8
 
 

@@ -10,6 +10,7 @@ from ltmc_jobs.settings import PROJECT_PATTERN
 from ltmc_jobs.stores.contracts import Records, Snapshot, VectorRow
 from ltmc_jobs.stores.faiss_index import manifest
 from ltmc_jobs.stores.faiss_index.loaded import Loaded
+from ltmc_jobs.stores.faiss_index.manifest import SegmentNote
 from ltmc_jobs.stores.faiss_index.segment import Segment
 from ltmc_jobs.stores.faiss_index.tail import Tail
 
@@ -73,7 +74,7 @@ class Shelf:
         directory = self.directory_of(noted.project)
         of_the_rows = self.records.vector_model() in (None, (noted.model, noted.dimension))
         notes = manifest.read(directory, noted) if of_the_rows else None
-        kept = {segment.note: segment for segment in before.segments} if before and self._are_same(before) else {}
+        kept = self._unchanged(before) if before else {}
         # Read before the files: whatever changes from here on will be seen as a change.
         opened.signatures = manifest.signatures(directory, noted, notes or ())
         for note in notes or ():
@@ -89,13 +90,19 @@ class Shelf:
         opened.seq = noted.seq if opened.is_whole else held
         return opened
 
-    def _are_same(self, loaded: Loaded) -> bool:
-        """Whether the files of what is open are still those that were opened."""
-        if loaded.noted is None or not loaded.segments:
-            return False
-        names = [segment.note for segment in loaded.segments]
+    def _unchanged(self, loaded: Loaded) -> dict[SegmentNote, Segment]:
+        """The open segments whose files are still those that were opened: a large one is not read again for a small."""
+        if loaded.noted is None:
+            return {}
         directory = self.directory_of(loaded.noted.project)
-        return loaded.signatures[1:] == manifest.signatures(directory, loaded.noted, names)[1:]
+        now = manifest.signatures(directory, loaded.noted, [segment.note for segment in loaded.segments])
+        then = loaded.signatures
+        # Behind the manifest's own, each segment has two.
+        return {
+            segment.note: segment
+            for n, segment in enumerate(loaded.segments)
+            if now[2 * n + 1 : 2 * n + 3] == then[2 * n + 1 : 2 * n + 3]
+        }
 
     def extend(self, project: str, loaded: Loaded) -> bool:
         """Add the rows that came since; true if there were any."""
