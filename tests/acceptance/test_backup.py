@@ -24,7 +24,7 @@ from tests.conftest import wait_until
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
 
-PACE_SECONDS = 0.05
+PACE_SECONDS = 0.1
 ANIMALS = ("otter", "heron", "badger", "lynx", "toad", "raven", "mole")
 PLACES = (
     "harbour",
@@ -115,6 +115,7 @@ def told(platform: Platform, *arguments: object) -> dict[str, Any]:
     return shown
 
 
+@pytest.mark.timeout(300)
 def test_what_operations_md_says(platform: Platform, own_platform: Callable[..., Platform], tmp_path: Path) -> None:
     """D11: the documented commands: taken under load, checked, put back elsewhere; what was acknowledged is there.
 
@@ -126,9 +127,9 @@ def test_what_operations_md_says(platform: Platform, own_platform: Callable[...,
     take, verify, stop, restore, start = [shlex.split(line, comments=True)[1:] for line in lines]
 
     with writers(platform, 2) as made:
-        wait_until(lambda: all(len(writer.acknowledged) > 5 for writer in made), 30, "documents are being stored")
+        wait_until(lambda: all(len(writer.acknowledged) > 5 for writer in made), 60, "documents are being stored")
         taken = told(platform, *take)
-        wait_until(lambda: all(len(writer.acknowledged) > 20 for writer in made), 30, "storing went on")
+        wait_until(lambda: all(len(writer.acknowledged) > 8 for writer in made), 60, "storing went on")
     file = Path(taken["file"])
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [entry.name for entry in tmp_path.iterdir()] == [file.name], "nothing is left beside it"
@@ -155,7 +156,7 @@ def test_what_operations_md_says(platform: Platform, own_platform: Callable[...,
     )
     assert rows(other.home, f"{again} AND v.version > 1") == [(0,)], "nothing was stored twice"
     with web_of(other.url, headers={"X-LTMC-Project": "copied"}) as web:
-        for name in sorted(before)[::7]:
+        for name in sorted(before)[::5]:
             asked = {"query": sentence(*map(int, re.findall(r"\d+", name))), "top_k": 3}
             hits = web.post("/tools/retrieve_memory?wait=45", json=asked).json()["retrieved_chunks"]
             assert name in {hit["file_name"] for hit in hits}

@@ -14,6 +14,7 @@ from ltmc_jobs.memory import linking
 from ltmc_jobs.services import Services
 from ltmc_jobs.stores.sqlite_file import SqliteFile
 from tests.tools.calling import Caller, services_without_redis
+from workers.jobs.indexing import index_versions
 
 TABLES = ("resources", "resource_versions", "resource_chunks", "vectors", "chat_history", "context_links")
 Counts = dict[str, int]
@@ -121,6 +122,16 @@ def test_all_tiers_forget_a_document(call: Caller, services: Services) -> None:
     }
     store(call, "gone.md", "The zodiacal light comes anew.")
     assert found_words(call, "zodiacal") == ["gone.md"], "its name is free again, as version 1"
+
+
+def test_one_that_is_forgotten_on_its_way_holds_up_no_other(call: Caller, services: Services) -> None:
+    """Small documents are embedded and indexed together."""
+    stored = [call("store_memory", file_name=f"{n}.md", content=f"The {n}th comet.") for n in range(3)]
+    versions = [[one["resource_id"], one["version"], 1] for one in stored]
+    assert call("forget_memory", file_name="1.md")["documents"] == 1
+    assert index_versions(services, versions, [])["published"] == 2
+    found = call("retrieve_memory", query="comet", match="meaning")["retrieved_chunks"]
+    assert {hit["file_name"] for hit in found} == {"0.md", "2.md"}
 
 
 def test_by_conversation_and_by_type(call: Caller, other: Caller) -> None:

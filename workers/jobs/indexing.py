@@ -27,7 +27,7 @@ def index_versions(services: Services, versions: list[list[int]], embeddings: li
     behind a newer one, nothing changes; `state` is that of the last.
     """
     records = services.tiers.records
-    found = [_found(services, resource_id, version) for resource_id, version, _ in versions]
+    found = _found(services, versions)
     # Of versions that are done the chunks may be gone, and so may the vectors that were made for them.
     waiting = [version for version in found if version.state == "recorded"]
     chunks = {version: records.version_chunks(version.resource_id, version.version) for version in waiting}
@@ -62,10 +62,12 @@ def _vectors(services: Services, texts: dict[str, str], embeddings: list[str], m
     return found
 
 
-def _found(services: Services, resource_id: int, version: int) -> Version:
-    found = services.tiers.records.version(resource_id, version)
-    if found is None:
-        raise NotFound(f"there is no version {version} of resource {resource_id}")
+def _found(services: Services, versions: list[list[int]]) -> list[Version]:
+    """Those of them that are there: one that was forgotten meanwhile keeps no other from being found."""
+    looked = [services.tiers.records.version(resource_id, version) for resource_id, version, *_ in versions]
+    found = [version for version in looked if version is not None]
+    if not found:
+        raise NotFound(f"there is none of these versions: {versions}")
     return found
 
 
