@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,11 +11,11 @@ import numpy as np
 from ltmc_jobs.errors import NotFound
 from ltmc_jobs.llm.embedding import Embedder
 from ltmc_jobs.memory.likeness import Likeness, Pair, Vector
-from ltmc_jobs.memory.linking import ALL, mention_links
+from ltmc_jobs.memory.linking import ALL, MENTIONS, mention_links, without_callers
 from ltmc_jobs.memory.mentions import Mention, mentions
 from ltmc_jobs.memory.naming import Name, ends_of
 from ltmc_jobs.results.graph import LinkedDocuments, SimilarPair
-from ltmc_jobs.stores.contracts import Corpus, Edge, Graph, Node, StoredDocument, Vectors
+from ltmc_jobs.stores.contracts import Corpus, Edge, End, Graph, Node, StoredDocument, Vectors
 
 SIMILAR = "SIMILAR_TO"
 FROM_MEANING = "embedding"
@@ -58,9 +58,11 @@ class Kinship:
         vectors = self._vectors()
         pairs = self._pairs(vectors, threshold)
         named, about = mention_links(self._tiers.corpus, self._project, self._mentions())
-        outdated = self._outdated(list(vectors), pairs)
-        created = self._write(nodes, [_edge(self._project, pair) for pair in pairs])
-        mentioned = self._write(named, about)
+        ends = [("Document", name) for name in self._texts]
+        held = self._tiers.graph.around(self._project, ends, relations=[SIMILAR, MENTIONS], fan_out=ALL)
+        outdated = self._outdated(vectors, held, pairs)
+        created = self._write(nodes, without_callers([_edge(self._project, pair) for pair in pairs], held))
+        mentioned = self._write(named, without_callers(about, held))
         removed = self._tiers.graph.unlink(outdated) if outdated else 0
         self._progress(len(self._texts), len(self._texts), "linked")
         return LinkedDocuments(
@@ -133,15 +135,15 @@ class Kinship:
         most = max(COMMON_SHARE * len(found), 1) if len(found) >= COMMON_FROM else len(found)
         return {name: [mention for mention in named if shares[mention.name] <= most] for name, named in found.items()}
 
-    def _outdated(self, names: Sequence[str], pairs: Sequence[Pair]) -> list[Edge]:
+    def _outdated(
+        self, names: Collection[str], held: Mapping[End, Sequence[Edge]], pairs: Sequence[Pair]
+    ) -> list[Edge]:
         """Links by likeness that these documents had, to others that were looked at, and do not have now."""
-        ends = [("Document", name) for name in names]
-        held = self._tiers.graph.around(self._project, ends, relations=[SIMILAR], fan_out=ALL)
         now = {pair.names for pair in pairs}
-        old = {edge.identity: edge for edges in held.values() for edge in edges}
         old = {
-            identity: edge
-            for identity, edge in old.items()
+            edge.identity: edge
+            for edges in held.values()
+            for edge in edges
             if edge.properties.get("source") == FROM_MEANING and (edge.source[1], edge.target[1]) not in now
         }
         far = {key for edge in old.values() for _, key in (edge.source, edge.target)} - set(names)

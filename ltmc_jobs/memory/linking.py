@@ -10,6 +10,7 @@ from ltmc_jobs.stores.contracts import Chunk, Corpus, Edge, End, Graph, Node, Ve
 
 HAS_CHUNK, MENTIONS, NEXT = "HAS_CHUNK", "MENTIONS", "NEXT"
 FROM_TEXT = "text"  # the source of a link that a text or its place gives, and that goes with it
+FROM_CALLER = "caller"  # the source of one that a caller made, which no job changes
 ALL = 1_000_000
 
 Identity = tuple[End, str, End]
@@ -31,9 +32,8 @@ def link(corpus: Corpus, graph: Graph, versions: Sequence[Linked]) -> None:
     named, about = mention_links(corpus, project, texts)
     ends = [("Document", name) for name in texts]
     held = graph.around(project, ends, relations=[HAS_CHUNK, MENTIONS, NEXT], fan_out=ALL)
-    graph.merge([*nodes, *named], [*edges, *about])
-    now = {edge.identity for edge in [*edges, *about]}
-    _drop(graph, project, held, now)
+    graph.merge([*nodes, *named], without_callers([*edges, *about], held))
+    _drop(graph, project, held, {edge.identity for edge in [*edges, *about]})
     _adopt(graph, project, list(texts))
 
 
@@ -56,6 +56,14 @@ def mention_links(
             properties = {"source": FROM_TEXT, "score": 1.0, "count": mention.count}
             edges.append(Edge(project, ("Document", file_name), MENTIONS, target, properties))
     return list(nodes.values()), edges
+
+
+def without_callers(edges: Sequence[Edge], held: Mapping[End, Sequence[Edge]]) -> list[Edge]:
+    """These links, less those that are there because a caller made them."""
+    theirs = {
+        edge.identity for around in held.values() for edge in around if edge.properties.get("source") == FROM_CALLER
+    }
+    return [edge for edge in edges if edge.identity not in theirs]
 
 
 def _document(version: Version, chunks: Sequence[Chunk]) -> tuple[list[Node], list[Edge]]:

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ltmc_jobs.errors import NotFound
-from ltmc_jobs.memory.linking import HAS_CHUNK
+from ltmc_jobs.memory.linking import FROM_CALLER, HAS_CHUNK
 from ltmc_jobs.memory.naming import WORDS, Name, ends_of, name_of, relation_of, words_of
 from ltmc_jobs.memory.walk import Step, walk
 from ltmc_jobs.results.graph import LinkedResources, Relationship, Relationships, Thing
 from ltmc_jobs.stores.contracts import Corpus, Direction, Edge, End, Graph
-
-FROM_CALLER = "caller"
 
 
 class Tiers(Protocol):
@@ -31,14 +29,13 @@ class Relations:
         self._tiers, self._project = tiers, project
 
     def link(self, source: Name, target: Name, relation: str, strength: float | None = None) -> LinkedResources:
-        """Link two things; both are made if they are not there. Again, it changes nothing but the strength."""
+        """Link two things; both are made if they are not there. Again, only its words and its strength may change."""
         graph, kind = self._tiers.graph, relation_of(relation)
         ends = ends_of(self._tiers.corpus, graph, self._project, [source, target])
-        properties: dict[str, Any] = {"source": FROM_CALLER} | ({} if strength is None else {"strength": strength})
-        edge = Edge(self._project, ends[source], kind, ends[target], properties)
-        made = graph.merge([], [edge]).edges > 0
-        if made and relation != kind:  # the words of whoever was first
-            graph.merge([], [Edge(self._project, ends[source], kind, ends[target], {WORDS: relation})])
+        properties: dict[str, Any] = {"source": FROM_CALLER, WORDS: relation if relation != kind else None}
+        if strength is not None:
+            properties["strength"] = strength
+        made = graph.merge([], [Edge(self._project, ends[source], kind, ends[target], properties)]).edges > 0
         return LinkedResources(made, str(source), str(target), relation, _thing(ends[source]), _thing(ends[target]))
 
     def around(

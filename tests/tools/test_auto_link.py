@@ -96,6 +96,7 @@ def test_a_changed_document_loses_the_links_it_had(call: Caller) -> None:
         store(call, name, text)
     call("auto_link_documents", document_id="a.md")
     call("link_resources", source_id="a.md", target_id="c.md", relation="similar to")
+    call("auto_link_documents", document_id="a.md", similarity_threshold=0)
     assert similar(call, "a.md") == {"b.md", "c.md"}
     store(call, "a.md", STARS)
     done = call("auto_link_documents", document_id=["a.md"])

@@ -74,10 +74,11 @@ def test_linking_makes_what_is_not_there_and_is_done_once(call: Caller) -> None:
     assert call.services.tiers.graph.count() == counts
     assert call.services.tiers.graph.nodes(call.project, "Document", ["plan.md"]) == before
     (found,) = call("query_graph", entity="Ada")["relationships"]
-    assert (found["source_id"], found["relationship_type"], found["target_kind"]) == ("plan.md", "written by", "entity")
+    assert (found["source_id"], found["relationship_type"], found["target_kind"]) == ("plan.md", "WRITTEN_BY", "entity")
     assert found["properties"] == {"source": "caller"}
     call("link_resources", source_id="plan.md", target_id="Ada", relationship_type="written by", strength=0.5)
-    assert call("query_graph", query="Ada")["relationships"][0]["properties"] == {"source": "caller", "strength": 0.5}
+    (found,) = call("query_graph", query="Ada")["relationships"]
+    assert (found["relationship_type"], found["properties"]) == ("written by", {"source": "caller", "strength": 0.5})
 
 
 def test_words_of_any_kind_name_a_relation(call: Caller) -> None:
@@ -152,9 +153,11 @@ def test_a_stored_text_is_linked_to_what_it_names(call: Caller) -> None:
     assert sorted(shown(answer)) == ["a.md MENTIONS later.md", "later.md written by Ada"]
     assert {one["target_kind"] for one in answer["relationships"]} == {"document", "entity"}
     call("link_resources", source_id="a.md", target_id="#42", relation="solves")
-    store(call, "a.md", "See b.md, says @bob.")
+    call("link_resources", source_id="a.md", target_id="@ada", relation="mentions")
+    for text in ("Ask @ada.", "See b.md, says @bob."):
+        store(call, "a.md", text)
     assert sorted(shown(call("query_graph", entity="a.md"))) == [
-        "a.md MENTIONS @bob", "a.md MENTIONS b.md", "a.md solves #42",
+        "a.md MENTIONS @bob", "a.md MENTIONS b.md", "a.md mentions @ada", "a.md solves #42",
     ]  # fmt: skip
     assert len(call("query_graph", entity="a.md", relation_type="HAS_CHUNK")["relationships"]) == 1
 
