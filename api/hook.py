@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -39,7 +39,6 @@ class Session:
     folder: str
     transcript: str | None
     is_compacted: bool
-    told: dict[str, Any] = field(repr=False)
 
     @classmethod
     def read(cls, text: str) -> Session:
@@ -53,7 +52,6 @@ class Session:
             folder=str(folder or Path.cwd()),
             transcript=told.get("transcript_path"),
             is_compacted=told.get("source") == "compact",
-            told=told,
         )
 
 
@@ -103,9 +101,10 @@ def pre_compact(client: str, project: str | None) -> None:
             "conversation_id": session.id[:256],
             "wait_for": "recorded",
         }
-        _call(settings, project, "store_memory", arguments, STORE_SECONDS)
+        answer = _call(settings, project, "store_memory", arguments, STORE_SECONDS)
         # Nothing on standard output: some clients take it for words to the model.
-        click.echo(f"ltmc: stored {len(said)} characters as {arguments['file_name']}", err=True)
+        done = "is storing" if answer.is_handle else "stored"
+        click.echo(f"ltmc: {done} {len(said)} characters as {arguments['file_name']}", err=True)
 
 
 def _recalled(settings: Settings, session: Session, project: str | None) -> str:

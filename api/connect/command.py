@@ -101,7 +101,7 @@ def _undo(client: str, wanted: list[Target], ledger: Ledger, *, yes: bool) -> No
         if target.text is not None and change.is_none and change.before is not None:
             click.echo(f"{change.file} was changed by somebody else, and stays")
     if not to_do:
-        click.echo(f"{client} is not connected; nothing to change")
+        click.echo(f"{client} is not connected (for the user; --here: for this folder); nothing to change")
         return
     for change in to_do:
         click.echo(terminal_safe(change.diff()))

@@ -26,8 +26,10 @@ def connection(target: Target, ledger: Ledger) -> Plan:
     before = read(target.file)
     if target.text is not None:
         own = target.text.encode()
-        if before is not None and ledger.entry(target.file) is None and before != own:
-            raise Misconfigured(f"{target.file} is there already, and not ours; move it away")
+        if before is not None and before != own and not ledger.original(target.file, before)[0]:
+            if ledger.entry(target.file) is None:
+                raise Misconfigured(f"{target.file} is there already, and not ours; move it away")
+            own = before  # the user has other words for it now
         return Plan(Change(target.file, before, own), None, [])
     try:
         text = _text(before)

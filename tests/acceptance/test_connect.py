@@ -190,6 +190,7 @@ def test_what_others_changed_meanwhile_stays(home: Path) -> None:
         file = home / name
         file.write_bytes(file.read_bytes().replace(b": 7", b": 8").replace(b"echo mine", b"echo yours"))
     (home / ".claude/rules/ltmc.md").write_text("my own words now\n")
+    assert "nothing to change" in run("claude-code", "--yes").output  # nor are its words put back
     told = run("claude-code", "--remove", "--yes")
     assert "was changed by somebody else, and stays" in told.output
     assert (home / ".claude.json").read_bytes().decode() == CLAUDE.replace(": 7", ": 8")
