@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -73,6 +74,16 @@ def test_d06_the_locks_name_every_package_with_its_hash_and_no_host() -> None:
     torch = (ROOT / "requirements-torch.txt").read_text()
     assert re.search(r"^torch==", torch, re.MULTILINE)
     assert not re.search(r"://|^(nvidia|cuda|triton)", torch, re.MULTILINE)
+
+
+def test_d06_the_node_lock_names_every_package_with_its_hash_and_no_registry() -> None:
+    lock = json.loads((ROOT / "deploy" / "node" / "package-lock.json").read_text())
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert {"node_modules/@modelcontextprotocol/conformance", "node_modules/@modelcontextprotocol/inspector"} <= set(
+        packages
+    )
+    assert all(package["integrity"].startswith("sha512-") for package in packages.values())
+    assert not any("resolved" in package for package in packages.values())
 
 
 def test_d06_the_lock_holds_what_is_declared() -> None:
