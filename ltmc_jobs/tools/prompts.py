@@ -125,8 +125,8 @@ def _material(services: Services, parts: Iterable[str]) -> str:
 
 
 def _fence(services: Services) -> str:
-    """A line that nothing stored before can hold: it is of this job's id."""
-    return f"=== {services.current.id[:12]} ==="
+    """A line that nothing stored before can hold: it ends as this job's id, which is random."""
+    return f"=== {services.current.id[-12:]} ==="
 
 
 def _lines(*parts: str) -> str:
