@@ -92,7 +92,7 @@ def test_tools_are_declared_once_in_the_module_of_their_group() -> None:
         "todos": 4,
         "transfer": 3,
         "memory": 4,
-        "jobs": 4,
+        "jobs": 5,
     }
     for form in registry.forms():
         assert form.module in tools.__all__
