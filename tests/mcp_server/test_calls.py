@@ -123,8 +123,8 @@ async def test_a_waiting_call_tells_its_progress(host: McpClient, monkeypatch: p
     await host.call_tool("dawdle", {"seconds": 0.8}, progress_callback=hear, meta={"progressToken": "p"})
     assert len(told) >= 3
     assert [number for number, _ in told] == sorted({number for number, _ in told})
-    assert told[0] == (1, "half of it")
-    assert told[-1][1] == "half of it, 1 s"
+    assert (1, "half of it") in told
+    assert "half of it, 1 s" in [words for _, words in told]
     heard = len(told)
     await asyncio.sleep(0.3)
     assert len(told) == heard

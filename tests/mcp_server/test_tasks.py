@@ -59,7 +59,7 @@ async def test_who_declares_no_tasks_never_sees_one(over_http: str) -> None:
 async def test_foreign_unknown_and_cancelled_ids_look_the_same(over_http: str) -> None:
     """Two principals are two projects here: none reads, cancels or answers across."""
     mine, other = Wire(over_http, project="mine"), Wire(over_http, project="other")
-    task_id = (await mine.call("dawdle", {"seconds": 1.0}, wait=0))["taskId"]
+    task_id = (await mine.call("dawdle", {"seconds": 20}, wait=0))["taskId"]
     unknown = "0" * 8
     for method, more in (("tasks/get", {}), ("tasks/cancel", {}), ("tasks/update", {"inputResponses": {"a": {}}})):
         foreign = await other.error(method, {"taskId": task_id, **more})
@@ -67,6 +67,7 @@ async def test_foreign_unknown_and_cancelled_ids_look_the_same(over_http: str) -
         assert foreign["code"] == nobody["code"] == -32602
         assert foreign["message"].replace(task_id, "X") == nobody["message"].replace(unknown, "X")
     assert (await mine.result("tasks/get", {"taskId": task_id}))["status"] == "working"
+    await mine.result("tasks/cancel", {"taskId": task_id})
 
 
 async def test_a_tool_that_fails_has_completed_and_a_lost_job_has_failed(over_http: str) -> None:
