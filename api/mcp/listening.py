@@ -144,8 +144,10 @@ class Stream:
         try:
             while not ending.done():
                 waking = asyncio.create_task(self._woken.wait())
-                await asyncio.wait({waking, ending}, return_when=asyncio.FIRST_COMPLETED)
-                waking.cancel()
+                try:
+                    await asyncio.wait({waking, ending}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    waking.cancel()
                 self._woken.clear()
                 while self._changed:
                     job_id = next(iter(self._changed))
