@@ -12,6 +12,7 @@ from api.mcp.offered import Offered
 from ltmc_jobs import offers
 from ltmc_jobs.errors import LtmcError, NotFound
 from ltmc_jobs.offers import Resource
+from ltmc_jobs.tools.catalogue import mime_type_of
 
 PAGE = 50
 DOCUMENT = "ltmc://resource/"
@@ -112,7 +113,7 @@ def _document(entry: dict[str, Any]) -> types.Resource:
         uri=f"{DOCUMENT}{entry['resource_id']}",
         name=entry["file_name"],
         description=f"{entry['resource_type']}, version {entry['version']}, {entry['characters']:,} characters",
-        mime_type="text/plain",
+        mime_type=mime_type_of(entry["file_name"]),
         annotations=types.Annotations(last_modified=entry["updated_at"]),
     )
 
