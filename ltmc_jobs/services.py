@@ -252,7 +252,7 @@ class Services:
             if self.job is not None:
                 self.job.progress(done, total, message)
 
-        return Passage(self.tiers, self.memory, project, Traces(self.shared.queue.forget, flush), tell)
+        return Passage(self.tiers, self.memory, self.attempts, project, Traces(self.shared.queue.forget, flush), tell)
 
     @property
     def relations(self) -> Relations:

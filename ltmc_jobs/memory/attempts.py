@@ -46,13 +46,18 @@ class Attempts:
         """Keep an attempt (the fields of Attempt); its prompt and its code can be found when this returns."""
         attempt = Attempt(**fields)
         kept = self._table.add(attempt, project=self._call.project, job_id=self._call.id)
-        code = [chunk.content for chunk in split(attempt.generated_code, kind="code")]
+        vector_id = self.make_findable(kept.id, attempt.input_prompt, attempt.generated_code)
+        return LoggedAttempt(f"attempt {kept.id} logged: {attempt.result}", kept.id, vector_id)
+
+    def make_findable(self, pattern_id: int, prompt: str, generated_code: str) -> int:
+        """Store the document that an attempt is found by; the id of its first chunk."""
+        code = [chunk.content for chunk in split(generated_code, kind="code")]
         # The prompt is a chunk of its own, with a line between, so that neither waters down the other.
-        texts = [*(chunk.content for chunk in split(f"{attempt.input_prompt}\n\n")), *code]
-        name = f"{CODE_PATTERN}/{kept.id}"
+        texts = [*(chunk.content for chunk in split(f"{prompt}\n\n")), *code]
+        name = f"{CODE_PATTERN}/{pattern_id}"
         resource_id, chunk_ids = self._memory.add_document(texts, file_name=name, resource_type=CODE_PATTERN)
-        self._table.found_by(kept.id, resource_id, chunk_ids[0])
-        return LoggedAttempt(f"attempt {kept.id} logged: {attempt.result}", kept.id, chunk_ids[0])
+        self._table.found_by(pattern_id, resource_id, chunk_ids[0])
+        return chunk_ids[0]
 
     def find(self, query: str, top_k: int, **limits: Any) -> CodePatterns:
         """The attempts nearest to a query, of those that the limits (the fields of Filter) let through."""

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ltmc_jobs.errors import InvalidArguments
+from ltmc_jobs.memory.attempts import Attempts
 from ltmc_jobs.memory.memory import Memory
 from ltmc_jobs.memory.naming import WORDS, relation_of
 from ltmc_jobs.moments import Moment
@@ -97,7 +98,7 @@ class PatternRecord(_Record):
     result: Literal["pass", "fail", "partial"]
     execution_time_ms: int | None = None
     error_message: str | None = None
-    tags: str | None = None
+    tags: list[Word] = []
     created_at: Moment
     context: list[PatternContext] = []
 
@@ -134,8 +135,8 @@ class Tiers(Protocol):
 class Intake:
     """One call's records."""
 
-    def __init__(self, tiers: Tiers, memory: Memory, project: str) -> None:
-        self._tiers, self._memory, self._project = tiers, memory, project
+    def __init__(self, tiers: Tiers, memory: Memory, attempts: Attempts, project: str) -> None:
+        self._tiers, self._memory, self._attempts, self._project = tiers, memory, attempts, project
         self._added: Counter[str] = Counter()
         self._refused: list[RefusedRecord] = []
 
@@ -202,7 +203,9 @@ class Intake:
 
     def _add(self, line: int, found: MessageRecord | TodoRecord | PatternRecord) -> None:
         try:
-            is_new = self._tiers.transfer.add(found.kind, self._project, found.model_dump(exclude={"kind"}))
+            number, is_new = self._tiers.transfer.add(found.kind, self._project, found.model_dump(exclude={"kind"}))
+            if isinstance(found, PatternRecord):  # again too: a run may have been cut off before this
+                self._attempts.make_findable(number, found.input_prompt, found.generated_code)
         except InvalidArguments as error:
             self._refuse(line, str(error))
         else:

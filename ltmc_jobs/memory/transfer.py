@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ltmc_jobs.errors import InvalidArguments
+from ltmc_jobs.memory.attempts import Attempts
 from ltmc_jobs.memory.intake import Intake
 from ltmc_jobs.memory.memory import Memory
 from ltmc_jobs.memory.naming import WORDS, words_of
@@ -47,9 +48,15 @@ class Passage:
     """What leaves the memory of one project, and what comes into it."""
 
     def __init__(
-        self, tiers: Tiers, memory: Memory, project: str, traces: Traces, tell: Callable[[float, float, str], None]
+        self,
+        tiers: Tiers,
+        memory: Memory,
+        attempts: Attempts,
+        project: str,
+        traces: Traces,
+        tell: Callable[[float, float, str], None],
     ) -> None:
-        self._tiers, self._memory, self._project = tiers, memory, project
+        self._tiers, self._memory, self._attempts, self._project = tiers, memory, attempts, project
         self._traces, self._tell = traces, tell
 
     def forget(self, **selected: str | None) -> ForgottenMemory:
@@ -71,7 +78,7 @@ class Passage:
 
     def take_in(self, records: Sequence[Any], *, first_line: int) -> ImportedMemory:
         """Take records in."""
-        return Intake(self._tiers, self._memory, self._project).take(records, first_line=first_line)
+        return Intake(self._tiers, self._memory, self._attempts, self._project).take(records, first_line=first_line)
 
 
 def forget(
@@ -85,7 +92,7 @@ def forget(
         raise InvalidArguments("say what to forget: file_name, conversation_id, resource_type", field="file_name")
     transfer, graph, project = tiers.transfer, tiers.graph, selection.project
     total = transfer.total("document", selection)
-    counts = [0, 0, 0, 0]
+    counts = [0, 0, 0, 0, 0]
     names: list[str] = []
     nodes = 0
     while held := transfer.held(selection, limit=FORGET_AT_ONCE):
@@ -111,7 +118,7 @@ def forget(
     messages = 0
     if selection.is_conversation:
         messages = transfer.forget_messages(project, selection.conversation_id or "")
-    documents, versions, chunks, vectors = counts
+    documents, versions, chunks, vectors, patterns = counts
     told = f"forgot {documents} documents with {versions} versions" + (f", {messages} messages" if messages else "")
     return ForgottenMemory(
         message=told if documents or messages else "there was nothing of that kind",
@@ -119,6 +126,7 @@ def forget(
         versions=versions,
         chunks=chunks,
         vectors=vectors,
+        patterns=patterns,
         nodes=nodes,
         messages=messages,
         cached=traces.flush_cache(),

@@ -15,6 +15,7 @@ class ForgottenMemory:
     versions: int
     chunks: int
     vectors: int
+    patterns: int
     nodes: int
     messages: int
     cached: int

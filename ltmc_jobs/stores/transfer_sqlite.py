@@ -35,9 +35,10 @@ COUNT_FORGOTTEN = f"""
     SELECT (SELECT count(*) FROM resources WHERE id IN {WANTED}),
         (SELECT count(*) FROM resource_versions WHERE resource_id IN {WANTED}),
         (SELECT count(*) FROM resource_chunks WHERE resource_id IN {WANTED}),
-        (SELECT count(*) FROM vectors WHERE chunk_id IN (SELECT id FROM resource_chunks WHERE resource_id IN {WANTED}))
+        (SELECT count(*) FROM vectors WHERE chunk_id IN (SELECT id FROM resource_chunks WHERE resource_id IN {WANTED})),
+        (SELECT count(*) FROM code_patterns WHERE resource_id IN {WANTED})
 """
-FORGET = f"DELETE FROM resources WHERE id IN {WANTED}"
+FORGET = (f"DELETE FROM code_patterns WHERE resource_id IN {WANTED}", f"DELETE FROM resources WHERE id IN {WANTED}")
 FORGET_MESSAGES = "DELETE FROM chat_history WHERE project = ? AND conversation_id = ?"
 
 MESSAGES = """
@@ -46,7 +47,8 @@ MESSAGES = """
 ITEMS: dict[Kind, tuple[str, str, str]] = {  # fields, the rest of the statement, the id
     "document": (
         "file_name, content, v.resource_type, conversation_id, speaker, occurred_at, position, v.created_at, v.version",
-        DOCUMENTS,
+        # What an attempt at code is found by is made of its own record.
+        f"{DOCUMENTS} AND NOT EXISTS (SELECT 1 FROM code_patterns p WHERE p.resource_id = r.id)",
         "r.id",
     ),
     "message": ("conversation_id, role, content, timestamp, agent_name, metadata, source_tool", MESSAGES, "id"),
@@ -115,7 +117,8 @@ class SqliteTransfer:
         wanted = {"project": project, "ids": json.dumps(list(resource_ids))}
         with self._file.writing() as database:
             counts = database.execute(COUNT_FORGOTTEN, wanted).fetchone()
-            database.execute(FORGET, wanted)
+            for statement in FORGET:
+                database.execute(statement, wanted)
             return Forgotten(*counts)
 
     def forget_messages(self, project: str, conversation_id: str) -> int:
@@ -142,6 +145,7 @@ class SqliteTransfer:
                 if kind == "todo":
                     record["completed"] = bool(record["completed"])
                 if kind == "pattern":
+                    record["tags"] = json.loads(record["tags"] or "[]")
                     record["context"] = _listed(database, CONTEXT, row[0])
                 found.append((int(row[0]), record))
         return found
@@ -162,12 +166,14 @@ class SqliteTransfer:
             for statement in DATE:
                 database.execute(statement, {"id": resource_id, "version": version, "at": created_at})
 
-    def add(self, kind: Kind, project: str, record: dict[str, Any]) -> bool:
+    def add(self, kind: Kind, project: str, record: dict[str, Any]) -> tuple[int, bool]:
         """Write a message, todo or pattern, unless one alike is there."""
         rest = {name: record.pop(name) for name in ("used", "context") if name in record}
         fields = {"project": project, **record}
         if isinstance(fields.get("metadata"), dict):
             fields["metadata"] = json.dumps(fields["metadata"], ensure_ascii=False)
+        if "tags" in fields:
+            fields["tags"] = json.dumps(fields["tags"])
         with self._file.writing() as database:
             number = _alike(database, kind, fields)
             is_new = number is None
@@ -181,7 +187,7 @@ class SqliteTransfer:
             linked = 0
             for used in rest.get("used", ()):
                 linked += database.execute(LINK, {"project": project, "message_id": number, **used}).rowcount
-            return is_new or linked > 0
+            return number, is_new or linked > 0
 
     def close(self) -> None:
         """Close the file."""

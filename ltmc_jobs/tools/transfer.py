@@ -21,7 +21,7 @@ ResourceType = Annotated[str | None, Field(min_length=1, max_length=64, descript
 @tool(
     queue=Queue.DEFAULT,
     tiers=(Tier.SQLITE, Tier.REDIS, Tier.FAISS, Tier.NEO4J),
-    changes=("memory", "chats", "graph"),
+    changes=("memory", "chats", "graph", "code_patterns"),
     timeout_seconds=1800,
     destructive=True,
     idempotent=True,
@@ -67,7 +67,7 @@ def export_memory(
 @tool(
     queue=Queue.LOW,
     tiers=(Tier.SQLITE, Tier.FAISS, Tier.NEO4J),
-    changes=("memory", "chats", "todos", "graph"),
+    changes=("memory", "chats", "todos", "graph", "code_patterns"),
     follows=("searchable", "linked"),
     timeout_seconds=1800,
     idempotent=True,

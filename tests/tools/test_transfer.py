@@ -184,6 +184,23 @@ def test_what_is_exported_comes_in_whole(call: Caller, other: Caller) -> None:
     assert len(exported(other)) == len(records)
 
 
+def test_attempts_at_code_move_and_go(call: Caller, other: Caller) -> None:
+    """They are found where they came in, by the document that is made of them there; with it they are forgotten."""
+    code = {"input_prompt": "Sort comets by size", "generated_code": "def by_size(comets): return sorted(comets)"}
+    call("log_code_attempt", **code, result="pass", tags=["sorting", "comets"], execution_time_ms=3)
+    records = exported(call)
+    assert [record["kind"] for record in records] == ["pattern"]
+    assert other("import_memory", records=records)["patterns"] == 1
+    assert other("import_memory", records=records)["unchanged"] == 1
+    assert exported(other) == records
+    (found,) = other("get_code_patterns", query="order comets")["patterns"]
+    assert (found["generated_code"], found["tags"]) == (code["generated_code"], ["sorting", "comets"])
+    done = other("forget_memory", resource_type="code_pattern")
+    assert (done["documents"], done["patterns"]) == (1, 1)
+    assert exported(other) == []
+    assert other("get_code_patterns", query="order comets")["patterns"] == []
+
+
 def test_versions_are_listed_if_asked(call: Caller) -> None:
     fill(call)
     (tail,) = exported(call, file_name="tail.md", with_versions=True)

@@ -48,6 +48,7 @@ class Forgotten(NamedTuple):
     versions: int
     chunks: int
     vectors: int
+    patterns: int
 
 
 class Transfer(Protocol):
@@ -57,7 +58,7 @@ class Transfer(Protocol):
         """The first documents of a selection."""
 
     def forget(self, project: str, resource_ids: Sequence[int]) -> Forgotten:
-        """Remove documents with all versions, chunks, words, vectors and links of messages, in one transaction."""
+        """Remove documents with all that hangs on them, and attempts at code found by them, in one transaction."""
 
     def forget_messages(self, project: str, conversation_id: str) -> int:
         """Remove what was said in a conversation, with its links; how many messages."""
@@ -76,8 +77,8 @@ class Transfer(Protocol):
     def date(self, resource_id: int, version: int, created_at: str) -> None:
         """Note that a version was first stored then."""
 
-    def add(self, kind: Kind, project: str, record: dict[str, Any]) -> bool:
-        """Write a message, todo or pattern, and links of a message; False if all of it was there before.
+    def add(self, kind: Kind, project: str, record: dict[str, Any]) -> tuple[int, bool]:
+        """Write a message, todo or pattern, and links of a message: its id, and False if all of it was there before.
 
         Those alike in every field and in time are one.
         """
