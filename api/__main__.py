@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
@@ -14,9 +15,11 @@ from ltmc_jobs import logs
 from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.settings import Settings
 
+NOT_STARTED = 3  # as uvicorn's own command ends
+
 
 def main() -> int:
-    """0 after a stop, 2 when a setting is wrong."""
+    """0 after a stop, 2 when a setting is wrong, 3 when it could not start."""
     try:
         settings = Settings.load()
         logs.configure(settings.log_level, process="api")
@@ -35,8 +38,10 @@ def main() -> int:
         timeout_graceful_shutdown=5,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    Server(config).run()
-    return 0
+    server = Server(config)
+    with suppress(KeyboardInterrupt):  # uvicorn raises the signal anew when all is done
+        server.run()
+    return 0 if server.started else NOT_STARTED
 
 
 class Server(uvicorn.Server):

@@ -232,7 +232,8 @@ class Services:
         """
         if self.shared.settings.redis_enabled is False:
             raise Disabled("a job can ask its caller only through Redis, which is switched off (REDIS_ENABLED=false)")
-        given = read_answers(self.shared.redis, self.current.id, list(questions), self.shared.keys)
+        with reaching():
+            given = read_answers(self.shared.redis, self.current.id, list(questions), self.shared.keys)
         missing = {key: question for key, question in questions.items() if key not in given}
         if missing:
             raise InputRequired(missing, first=first)

@@ -57,7 +57,7 @@ class Readable:
 
     async def _answer(self, error: ValidationError) -> None:
         """To its sender, under its id if it has one; a notification gets none, and no answer to ours does."""
-        found = _parsed(error.errors()[0].get("input"))
+        found = _message(error)
         if isinstance(found, dict) and "id" not in found and isinstance(found.get("method"), str):
             return
         if isinstance(found, dict) and "method" not in found:
@@ -71,9 +71,13 @@ class Readable:
         await self._writing.send(SessionMessage(told))
 
 
-def _parsed(line: Any) -> Any:
+def _message(error: ValidationError) -> Any:
+    """What came in: the line where it is no JSON by the SDK's reading, else what was read of it; None for nothing."""
+    inputs = [one["input"] for one in error.errors(include_url=False)]
+    if isinstance(inputs[0], dict) or len(inputs) > 1:
+        return next((one for one in inputs if isinstance(one, dict) and "jsonrpc" in one), None)
     try:
-        return json.loads(line)
+        return json.loads(inputs[0])
     except (ValueError, TypeError, RecursionError):
         return None
 

@@ -130,6 +130,28 @@ def raw(platform: Platform) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=platform.env, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
+def test_what_cannot_be_read_is_answered(platform: Platform) -> None:
+    """Half of a surrogate pair, no JSON, no request: each has an answer, under its id if it has one; calls go on."""
+    lines = [
+        *map(json.dumps, HANDSHAKE),
+        '{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"add_todo","arguments":{"title":"\\ud800"}}}',
+        '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"\\ud800"}}',
+        '{"jsonrpc":"2.0","id":3,"method":7}',
+        "nonsense",
+        '{"jsonrpc":"2.0","id":4,"method":"tools/call","params":{"name":"list_todos"}}',
+    ]
+    with raw(platform) as host:
+        assert host.stdin is not None
+        assert host.stdout is not None
+        host.stdin.write("".join(f"{line}\n" for line in lines))
+        host.stdin.flush()
+        told = [json.loads(host.stdout.readline()) for _ in range(5)]
+        host.stdin.close()
+    answers = {answer["id"]: answer for answer in told}
+    assert [answers[given]["error"]["code"] for given in (2, 3, None)] == [-32600, -32600, -32700]
+    assert answers[4]["result"]["structuredContent"]["success"] is True
+
+
 async def test_t06_a_missing_argument_is_refused_alike_before_a_job_is_made(platform: Platform) -> None:
     """T06: the same code, field and words over stdio, HTTP and JSON-RPC."""
     refused = []
