@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ltmc_jobs.errors import Conflict, LtmcError, Misconfigured, NotFound
+from ltmc_jobs.private_files import own
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from ltmc_jobs.stores import open_records
@@ -133,6 +134,12 @@ def test_what_is_refused(installation: Settings, make_settings: MakeSettings, tm
         verify(tmp_path / "none")
     with pytest.raises(Misconfigured, match="no memory"):
         take(make_settings(LTMC_HOME=tmp_path / "empty", REDIS_URL=installation.redis_address()), tmp_path)
+
+    with (
+        own(_with_run(installation).run_directory / "backup.lock"),
+        pytest.raises(Misconfigured, match="in use by pid"),
+    ):
+        take(installation, tmp_path)
 
     Record(Process.of(os.getpid()), "http://localhost", "").save(_with_run(installation))
     with pytest.raises(Conflict, match="stop it first"):

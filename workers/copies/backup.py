@@ -20,7 +20,8 @@ import redis
 from redis import Redis
 
 from ltmc_jobs import __version__
-from ltmc_jobs.errors import Misconfigured, QueueUnavailable
+from ltmc_jobs.errors import LtmcError, Misconfigured, QueueUnavailable
+from ltmc_jobs.private_files import make_private, own
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import checked_address
 from ltmc_jobs.stores import graph_copy
@@ -45,14 +46,19 @@ def take(settings: Settings, place: Path) -> dict[str, Any]:
     file = (place / named if place.is_dir() else place).absolute()
     if file.exists():
         raise Misconfigured(f"{file} is there already; name another file, or a folder")
+    make_private(settings.run_directory)
+    lock = own(settings.run_directory / "backup.lock")  # of two, the first to end would let the other's writes go on
     draft = Draft(file)
     try:
         # Beside it: whoever has room for the backup has room for its parts, more or less.
         with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
             manifest = _collect(settings, draft, Path(folder))
         size = draft.finish(manifest)
+    except OSError as error:
+        raise LtmcError(f"the backup could not be written to {file.parent}: {error.strerror}") from error
     finally:
         draft.discard()
+        lock.close()
     return {"file": str(file), "bytes": size} | {name: manifest[name] for name in ("taken_at", "counts", "needs")}
 
 

@@ -78,7 +78,15 @@ def write_to(connection: Redis, target: Path) -> None:
 
 def write_frames(connection: Redis, names: list[bytes], file: IO[bytes]) -> None:
     """Write these, as far as they are there."""
-    found: Any = connection.eval_ro(READ, len(names), *names)
+    found: Any
+    try:
+        found = connection.eval_ro(READ, len(names), *names)
+    except redis.ResponseError:  # before Redis 7
+        pipeline = connection.pipeline(transaction=False)
+        for name in names:
+            pipeline.dump(name)
+            pipeline.pttl(name)
+        found = pipeline.execute()
     for name, content, life in zip(names, found[::2], found[1::2], strict=True):
         if content:  # else it has just expired
             file.write(packed(name, life, content))
