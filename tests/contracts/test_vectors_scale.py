@@ -12,6 +12,7 @@ import pytest
 
 from ltmc_jobs.stores.contracts import Hit, Records, Scope
 from ltmc_jobs.stores.faiss_index.plan import Sizes
+from ltmc_jobs.stores.records_sqlite import SqliteRecords
 from ltmc_jobs.stores.vectors_faiss import NARROW, FaissVectors
 from tests.contracts.conftest import DIMENSION, Writer, start_python, unit
 
@@ -247,3 +248,29 @@ def test_a_killed_build_leaves_what_was_there(
     assert files(directory) == {"graph-4000"}
     assert not list((directory / "default").glob("*.tmp"))
     check_nearest(open_index().search(unit(5), scope=EVERYTHING, k=100), stored, unit(5), 100)
+
+
+class Overtaken(SqliteRecords):
+    """Records of a reader whom a writer overtakes between two of its steps."""
+
+    act: Callable[[], object] | None = None
+
+    def in_scope(self, scope: Scope, *, limit: int) -> list[int] | None:
+        act, self.act = self.act, None
+        if act is not None:
+            act()
+        return super().in_scope(scope, limit=limit)
+
+
+def test_what_is_published_during_a_search_of_a_narrow_scope_is_found(
+    writer: Writer, directory: Path, memory_file: Path
+) -> None:
+    """A01: the old version or the new one, and never neither."""
+    fill(writer, 4, conversation_id="mine")
+    records = Overtaken(memory_file)
+    vectors = FaissVectors(directory, records, "test-model", DIMENSION)
+    newer: dict[int, np.ndarray] = {}
+    records.act = lambda: newer.update(place(writer, np.eye(3, DIMENSION), "1.md", conversation_id="mine"))
+    found = vectors.search(unit(1), scope=Scope("default", "mine"), k=9)
+    assert ids(found) == nearest(newer, unit(1), 9)
+    records.close()
