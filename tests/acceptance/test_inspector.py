@@ -14,9 +14,8 @@ from tests.acceptance.node import TOOLS, inspect
 
 ERAS = ["legacy", "modern", "auto"]
 WAYS = [(over, era) for over in ("http", "stdio") for era in ERAS]
-# Each call over stdio starts a server of its own, a second or two: the default run has one era's whole, and of the
-# others what differs between eras.
-LONG = [("stdio", "legacy"), ("stdio", "modern")]
+# A program a call, and over stdio a server a call too: by default, of the second test what differs between eras.
+LONG = [("stdio", "legacy"), ("stdio", "modern"), ("stdio", "auto"), ("http", "modern")]
 
 
 @pytest.fixture(scope="module")
