@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ltmc_jobs.memory.kinds import Kind, Weights, kind_of
@@ -26,62 +26,73 @@ class Fused(NamedTuple):
 
 def fuse(
     cosines: Mapping[int, float], found: WordsFound, around: Surroundings, weights: Mapping[Kind, Weights]
-) -> list[Fused]:
-    """Rank the chunks of `around`, best first.
+) -> Iterator[Fused]:
+    """Rank the chunks of `around`, best first; of a turn in a conversation its best chunk alone, however long it is.
 
     Each signal is scaled by its best value; the words of code by what a chunk with all of them would have. A chunk's
     score is the mean of its own and its neighbours', which count by their distance.
     """
     own = _own(cosines, found, around, weights)
-    near = _both_ways(around.near)
-    ranked = []
-    for chunk_id, one in own.items():
-        said = total = 0.0
-        if step := weights[one.kind].neighbours:
-            for other, distance in near.get(chunk_id, {}).items():
-                weigh = step if distance == 1 else step * FAR
-                total += weigh
-                said += weigh * own[other].score if other in own else 0.0
-        ranked.append(one._replace(score=(one.score + said) / (1 + total), neighbours=said / total if total else 0.0))
-    ranked.sort(key=lambda one: (-one.score, one.chunk_id))
-    return list(_turns_once(ranked, around))
+    said, total = _said(own, around, weights)
+    scores = {chunk_id: (one.score + said[chunk_id]) / (1 + total[chunk_id]) for chunk_id, one in own.items()}
+    turns: set[int] = set()
+    for chunk_id in sorted(own, key=lambda one: (-scores[one], one)):
+        place = around.places[chunk_id]
+        if place.is_part and place.resource_id in turns:
+            continue
+        turns.add(place.resource_id)
+        one, counted = own[chunk_id], total[chunk_id]
+        near = said[chunk_id] / counted if counted else 0.0
+        yield Fused(chunk_id, scores[chunk_id], one.kind, one.meaning, one.words, near)
+
+
+class _Own(NamedTuple):
+    """What a chunk has by itself."""
+
+    score: float
+    kind: Kind
+    meaning: float | None
+    words: float
 
 
 def _own(
     cosines: Mapping[int, float], found: WordsFound, around: Surroundings, weights: Mapping[Kind, Weights]
-) -> dict[int, Fused]:
-    """The chunks with scores of their own."""
+) -> dict[int, _Own]:
     reach = max(max(cosines.values(), default=0.0) - COSINE_FLOOR, 1e-9)
     best_words = max(found.scores.values(), default=0.0)
+    kinds: dict[tuple[str, bool], Kind] = {}
     own = {}
     for chunk_id, (_, resource_type, is_part) in around.places.items():
-        kind = kind_of(resource_type, is_part=is_part)
-        scale = found.ideal if kind is Kind.CODE else best_words
-        words = found.strength * min(1.0, found.scores.get(chunk_id, 0.0) / scale) if scale else 0.0
-        meaning = max(0.0, cosines[chunk_id] - COSINE_FLOOR) / reach if chunk_id in cosines else None
+        kind = kinds.get((resource_type, is_part))
+        if kind is None:
+            kind = kinds[resource_type, is_part] = kind_of(resource_type, is_part=is_part)
+        words = found.scores.get(chunk_id, 0.0)
+        if words:
+            words = found.strength * min(1.0, words / (found.ideal if kind is Kind.CODE else best_words))
+        cosine = cosines.get(chunk_id)
+        meaning = None if cosine is None else max(0.0, cosine - COSINE_FLOOR) / reach
         weigh = weights[kind]
         seen = UNSEEN * words if meaning is None else meaning
         score = weigh.meaning * seen + weigh.words * words if cosines else words
-        own[chunk_id] = Fused(chunk_id, score, kind, meaning, words, 0.0)
+        own[chunk_id] = _Own(score, kind, meaning, words)
     return own
 
 
-def _turns_once(ranked: Iterable[Fused], around: Surroundings) -> Iterator[Fused]:
-    """Of a turn in a conversation its best chunk alone, as long as it may be: what is asked for is who said what."""
-    seen: set[int] = set()
-    for one in ranked:
-        resource_id, _, is_part = around.places[one.chunk_id]
-        if not is_part:
-            yield one
-        elif resource_id not in seen:
-            seen.add(resource_id)
-            yield one
+def _said(
+    own: Mapping[int, _Own], around: Surroundings, weights: Mapping[Kind, Weights]
+) -> tuple[dict[int, float], dict[int, float]]:
+    """What the neighbours of each chunk say, and how much they count together.
 
-
-def _both_ways(near: Mapping[int, Mapping[int, int]]) -> dict[int, dict[int, int]]:
-    """Who is near whom, also seen from those that were only found beside others."""
-    known = {chunk_id: dict(others) for chunk_id, others in near.items()}
-    for chunk_id, others in near.items():
+    Who was found beside others only is near them, too.
+    """
+    said, total = dict.fromkeys(own, 0.0), dict.fromkeys(own, 0.0)
+    steps = {kind: weigh.neighbours for kind, weigh in weights.items()}
+    for chunk_id, others in around.near.items():
         for other, distance in others.items():
-            known.setdefault(other, {})[chunk_id] = distance
-    return known
+            pairs = ((chunk_id, other),) if other in around.near else ((chunk_id, other), (other, chunk_id))
+            for one, near in pairs:
+                step = steps[own[one].kind]
+                weigh = step if distance == 1 else step * FAR
+                total[one] += weigh
+                said[one] += weigh * own[near].score
+    return said, total

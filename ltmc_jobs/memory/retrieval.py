@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from itertools import islice
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ TRIES = 3
 NO_WORDS = WordsFound({}, 0.0)
 
 Match = Literal["both", "meaning", "words"]
+T = TypeVar("T")
 
 
 class Stores(Protocol):
@@ -71,7 +72,7 @@ def retrieve(stores: Stores, embed: Embed, question: Question, weights: Mapping[
             vector, ranked, is_whole = None, [], False
             missing.append(MissingSignal("meaning", str(error)))
             continue
-        found = ranked[: question.top_k]
+        found = list(islice(ranked, question.top_k))
         chunks = stores.records.chunks([one.chunk_id for one in found])
         if is_whole and len(chunks) == len(found):
             break  # else a newer version took a chunk's place since it was found
@@ -100,20 +101,22 @@ def related(graph: Graph, project: str, file_names: set[str]) -> list[RelatedDoc
 
 def _ranked(
     stores: Stores, question: Question, vector: Vector | None, weights: Mapping[Kind, Weights]
-) -> tuple[list[Fused], bool]:
+) -> tuple[Iterable[Fused], bool]:
     """The chunks found, best first, and whether all of them are still there."""
     depth = max(DEPTH, 2 * question.top_k)
     # Words first: what becomes searchable in between is then found twice, and not missed.
     words = NO_WORDS if question.match == "meaning" else _by_words(stores.records, question)
     cosines = {} if vector is None else _by_meaning(stores.vectors, question, vector, depth)
-    best = heapq.nsmallest(depth, words.scores, key=lambda chunk_id: (-words.scores[chunk_id], chunk_id))
+    best = sorted(words.scores, key=words.scores.__getitem__, reverse=True)[:depth]
     candidates = cosines.keys() | set(best)
     around = stores.records.surroundings(candidates)
     is_whole = candidates <= around.places.keys()
-    if question.match != "both" or question.only is not None:
-        places = {chunk_id: place for chunk_id, place in around.places.items() if chunk_id in candidates}
-        return fuse(cosines, words, Surroundings(places, {}), weights), is_whole
-    around = _within(stores.records, around, question.scope)
+    if question.only is not None or question.match == "meaning":  # each stands for itself
+        return fuse(cosines, words, Surroundings(_only(around.places, candidates), {}), weights), is_whole
+    if question.match == "words":
+        around = _among(around, words.scores.keys())  # a passage with none of the words is no answer
+    else:
+        around = _among(around, stores.records.readable(around.places, scope=question.scope))
     if vector is not None:
         unknown = [chunk_id for chunk_id in around.places if chunk_id not in cosines]
         cosines |= stores.vectors.scores(vector, unknown, project=question.scope.project)
@@ -134,19 +137,16 @@ def _by_meaning(vectors: Vectors, question: Question, vector: Vector, depth: int
     return {hit.chunk_id: hit.score for hit in vectors.search(vector, scope=question.scope, k=depth)}
 
 
-def _within(records: Records, around: Surroundings, scope: Scope) -> Surroundings:
-    """Without the neighbours that the search may not look at."""
-    allowed = records.readable(around.places, scope=scope)
-    if len(allowed) == len(around.places):
+def _among(around: Surroundings, shown: Set[int]) -> Surroundings:
+    """What stands around, without what may not be answered with."""
+    if around.places.keys() <= shown:
         return around
-    return Surroundings(
-        {chunk_id: place for chunk_id, place in around.places.items() if chunk_id in allowed},
-        {
-            chunk_id: {other: distance for other, distance in others.items() if other in allowed}
-            for chunk_id, others in around.near.items()
-            if chunk_id in allowed
-        },
-    )
+    near = {chunk_id: _only(others, shown) for chunk_id, others in around.near.items() if chunk_id in shown}
+    return Surroundings(_only(around.places, shown), near)
+
+
+def _only(found: Mapping[int, T], ids: Set[int]) -> dict[int, T]:
+    return {chunk_id: one for chunk_id, one in found.items() if chunk_id in ids}
 
 
 def _passage(chunk: Chunk, found: Fused, question: Question, weights: Mapping[Kind, Weights]) -> RetrievedChunk:

@@ -16,12 +16,14 @@ CHUNKS = """
     JOIN resources r ON r.id = c.resource_id
 """
 TIME = "coalesce(v.occurred_at, v.created_at)"
-WITHIN = f"""
-    v.project = :project
-    AND (:conversation_id IS NULL OR v.conversation_id = :conversation_id)
-    AND (:resource_types IS NULL OR v.resource_type IN (SELECT value FROM json_each(:resource_types)))
-    AND (:after IS NULL OR {TIME} >= :after) AND (:before IS NULL OR {TIME} < :before)
-"""
+# What limits a scope, beside its project. A limit that is not given does not stand in the statement: an index is taken
+# only for what does.
+LIMITS = {
+    "conversation_id": "v.conversation_id = :conversation_id",
+    "resource_types": "v.resource_type IN (SELECT value FROM json_each(:resource_types))",
+    "after": f"{TIME} >= :after",
+    "before": f"{TIME} < :before",
+}
 NEWEST = "(SELECT max(version) FROM resource_versions n WHERE n.resource_id = r.id)"
 
 VERSION = VERSIONS + "WHERE v.resource_id = ? AND v.version = ?"
@@ -42,29 +44,30 @@ VISIBLE = """
     SELECT c.id FROM json_each(:ids) wanted CROSS JOIN resource_chunks c ON c.id = wanted.value
     WHERE c.visibility >= :visibility
 """
-VISIBLE_WITHIN = f"""
+# {within} stands for a scope.
+VISIBLE_WITHIN = """
     SELECT c.id FROM json_each(:ids) wanted CROSS JOIN resource_chunks c ON c.id = wanted.value
     JOIN resource_versions v ON v.resource_id = c.resource_id AND v.version = c.version
-    WHERE c.visibility >= :visibility AND {WITHIN}
+    WHERE c.visibility >= :visibility AND {within}
 """
-IN_SCOPE = f"""
+IN_SCOPE = """
     SELECT c.id FROM resource_versions v
     JOIN resource_chunks c ON c.resource_id = v.resource_id AND c.version = v.version AND c.visibility = 2
-    WHERE v.chunk_count > 0 AND {WITHIN} LIMIT :limit
+    WHERE v.chunk_count > 0 AND {within} LIMIT :limit
 """
 # The rarity of a word is judged against no more documents than this: beyond, it changes nothing that matters.
-CHUNKS_IN_SCOPE = f"""
+CHUNKS_IN_SCOPE = """
     SELECT coalesce(sum(chunk_count), 0) FROM (
-        SELECT v.chunk_count FROM resource_versions v WHERE v.chunk_count > 0 AND {WITHIN} LIMIT 2000)
+        SELECT v.chunk_count FROM resource_versions v WHERE v.chunk_count > 0 AND {within} LIMIT 2000)
 """
 WITH_WORD = """
     SELECT c.id, c.size FROM chunk_words f CROSS JOIN resource_chunks c ON c.id = f.rowid
     WHERE chunk_words MATCH :match AND c.visibility > 0
 """
-WITH_WORD_WITHIN = f"""
+WITH_WORD_WITHIN = """
     SELECT c.id, c.size FROM chunk_words f CROSS JOIN resource_chunks c ON c.id = f.rowid
     JOIN resource_versions v ON v.resource_id = c.resource_id AND v.version = c.version
-    WHERE chunk_words MATCH :match AND c.visibility > 0 AND {WITHIN}
+    WHERE chunk_words MATCH :match AND c.visibility > 0 AND {within}
 """
 MATCHING = "SELECT rowid FROM chunk_words WHERE chunk_words MATCH :match"
 PLACES = """

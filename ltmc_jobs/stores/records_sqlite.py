@@ -92,7 +92,7 @@ class SqliteRecords:
     def in_scope(self, scope: Scope, *, limit: int) -> list[int] | None:
         """The ids of all chunks of visible versions in a scope; None if they are more than `limit`."""
         with self._file.reading() as database:
-            rows = database.execute(sql.IN_SCOPE, within(scope) | {"limit": limit + 1})
+            rows = database.execute(*within(scope, sql.IN_SCOPE, limit=limit + 1))
             found = [chunk_id for (chunk_id,) in rows]
             return found if len(found) <= limit else None
 
@@ -196,9 +196,9 @@ class SqliteRecords:
 
     def _visible(self, chunk_ids: Iterable[int], scope: Scope, visibility: int) -> set[int]:
         statement = sql.VISIBLE if scope.is_project else sql.VISIBLE_WITHIN
-        asked = within(scope) | {"ids": _ids(chunk_ids), "visibility": visibility}
+        asked = within(scope, statement, ids=_ids(chunk_ids), visibility=visibility)
         with self._file.reading() as database:
-            return {chunk_id for (chunk_id,) in database.execute(statement, asked)}
+            return {chunk_id for (chunk_id,) in database.execute(*asked)}
 
 
 def from_settings(settings: Settings) -> SqliteRecords:

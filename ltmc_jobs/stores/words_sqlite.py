@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,7 @@ def find_words(database: Database, query: str, scope: Scope) -> WordsFound:
     ids, where = np.unique(np.concatenate([word.ids for word in found]), return_inverse=True)
     sizes = np.zeros(len(ids))
     sizes[where] = np.concatenate([word.sizes for word in found])
-    counted = int(database.execute(sql.CHUNKS_IN_SCOPE, within(scope)).fetchone()[0])
+    counted = int(database.execute(*within(scope, sql.CHUNKS_IN_SCOPE)).fetchone()[0])
     total = max(counted, len(ids))  # of a scope of more documents than are counted
     shortened = K1 * (1 - B + B * sizes / sizes.mean())
     scores = np.zeros(len(ids))
@@ -60,7 +59,7 @@ class _Word:
     def __init__(self, database: Database, scope: Scope, word: str) -> None:
         self._database, self._scope, self._word = database, scope, word
         statement = sql.WITH_WORD if scope.after is None and scope.before is None else sql.WITH_WORD_WITHIN
-        rows = database.execute(statement, within(scope) | {"match": _match(scope, "text", word)}).fetchall()
+        rows = database.execute(*within(scope, statement, match=_match(scope, "text", word))).fetchall()
         found = np.array(rows, dtype=np.int64).reshape(-1, 2)
         self.ids: Ids = found[:, 0]
         self.sizes: Ids = found[:, 1]
@@ -81,9 +80,17 @@ def rarity(chunks: int, total: int) -> float:
     return math.log(1 + (total - chunks + 0.5) / (chunks + 0.5)) if total >= chunks else 0.0
 
 
-def within(scope: Scope) -> dict[str, Any]:
-    """A scope as the statements' parameters."""
-    return asdict(scope) | {"resource_types": json.dumps(scope.resource_types) if scope.resource_types else None}
+def within(scope: Scope, statement: str, **values: Any) -> tuple[str, dict[str, Any]]:
+    """A statement for a scope, and its parameters."""
+    given = {
+        "conversation_id": scope.conversation_id,
+        "resource_types": json.dumps(scope.resource_types) if scope.resource_types else None,
+        "after": scope.after,
+        "before": scope.before,
+    }
+    limits = [limit for name, limit in sql.LIMITS.items() if given[name] is not None]
+    clause = " AND ".join(["v.project = :project", *limits])
+    return statement.replace("{within}", clause), {"project": scope.project, **given, **values}
 
 
 def scope_terms(document: Document) -> str:

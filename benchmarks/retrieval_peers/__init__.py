@@ -1,0 +1,1 @@
+"""What is stored and asked in the benchmark of retrieval, and the systems that take part."""
