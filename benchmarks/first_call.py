@@ -33,7 +33,7 @@ from ltmc_jobs.queues.contract import ANYONE, new_job_id
 from ltmc_jobs.queues.envelope import Call
 from ltmc_jobs.services import Tiers
 from ltmc_jobs.settings import Settings
-from ltmc_jobs.stores.contracts import ChunkText, Edge, Node
+from ltmc_jobs.stores.contracts import ChunkText, Document, Edge, Node
 
 TEXT = "\n".join(topics.values())
 DOCUMENT = 2000  # characters of a stored document
@@ -90,14 +90,10 @@ def fill(settings: Settings, tiers: Tiers, texts: Texts, count: int) -> None:
     for _ in range((count - tiers.records.count()["chunks"]) // CHUNKS):
         parts = [texts.cut(CHUNK) for _ in range(CHUNKS)]
         chunks = [ChunkText(part, at * CHUNK, at * CHUNK + CHUNK) for at, part in enumerate(parts)]
-        made = tiers.records.record(
-            project=settings.project,
-            file_name=f"{new_job_id()}.md",
-            resource_type="document",
-            content="".join(parts),
-            chunks=chunks,
-            job_id=new_job_id(),
+        whole = Document(
+            project=settings.project, file_name=f"{new_job_id()}.md", resource_type="document", content="".join(parts)
         )
+        made = tiers.records.record(whole, chunks, job_id=new_job_id())
         vectors = numbers.standard_normal((CHUNKS, 384)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         tiers.records.add_vectors(list(zip(made.chunk_ids, vectors, strict=True)), model=tiers.model)
@@ -114,10 +110,11 @@ def fill(settings: Settings, tiers: Tiers, texts: Texts, count: int) -> None:
 def in_process(tiers: Tiers, project: str, tool: str, arguments: dict[str, Any], samples: Samples) -> None:
     """The tool's own work without HTTP and queue; for a document then what its following jobs do."""
     taken: defaultdict[str, float] = defaultdict(float)
-    timed = SimpleNamespace(model=tiers.model, **{name: Timed(getattr(tiers, name), name, taken) for name in PARTS})
+    parts = {name: Timed(getattr(tiers, name), name, taken) for name in PARTS}
+    timed = SimpleNamespace(model=tiers.model, vector_rows=tiers.vector_rows, weights=tiers.weights, **parts)
     memory = Memory(timed, Call(new_job_id(), registry.kind(tool), arguments, project, ANYONE, "", None), {})
     began = time.perf_counter()
-    stored = memory.store(**arguments) if tool == "store_memory" else None
+    stored = memory.store([arguments]) if tool == "store_memory" else None
     if stored is None:
         memory.retrieve(**arguments)
     samples.add(total=time.perf_counter() - began, **taken)
@@ -133,8 +130,9 @@ def in_process(tiers: Tiers, project: str, tool: str, arguments: dict[str, Any],
 
 async def over_http(api: Api, tool: str, arguments: dict[str, Any], samples: Samples) -> None:
     """One call, and its job's own times; then wait until what follows is done, so that calls do not meet."""
+    asked = arguments | ({"wait_for": "recorded"} if tool == "store_memory" else {})
     began = time.time()
-    answer, ended = await api.ask("POST", f"/tools/{tool}", arguments)
+    answer, ended = await api.ask("POST", f"/tools/{tool}", asked)
     if "jobs" in answer:
         for name, job_id in answer["jobs"].items():
             done = (await api.ask("GET", f"/jobs/{job_id}/result?wait=20"))[1]

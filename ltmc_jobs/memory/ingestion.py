@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from datetime import datetime
 
 from ltmc_jobs.jobs import EMBED_TEXTS, INDEX_VERSIONS, LINK_VERSIONS
 from ltmc_jobs.memory.chunking import split
 from ltmc_jobs.memory.kinds import Kind, kind_of
 from ltmc_jobs.queues.contract import JobSpec, Principal, following_job_id
-from ltmc_jobs.stores.contracts import Chunk, ChunkText, Document, Records, Version
+from ltmc_jobs.stores.contracts import Chunk, ChunkText, Document, Records, Version, digest_of
 
 BATCH_CHUNKS = 64  # texts that travel in one embedding job
 
@@ -50,19 +50,24 @@ def header(document: Document) -> str:
 
 
 def following(
-    recorded: Sequence[Recorded], *, model: str, principal: Principal, trace_id: str
+    recorded: Sequence[Recorded],
+    *,
+    model: str,
+    principal: Principal,
+    trace_id: str,
+    known: Container[str] = frozenset(),
 ) -> dict[str, list[JobSpec]]:
     """What remains to be done for versions: `searchable` (embedding jobs, then indexing) and `linked`.
 
     Small documents share jobs. Each indexing job waits for the one before, so that the last of a list ends it. Ids
-    depend on the versions alone, so that enqueuing again changes nothing.
+    depend on the versions alone, so that enqueuing again changes nothing. Texts whose digests are `known` have vectors.
     """
     searchable: list[JobSpec] = []
     linked: list[JobSpec] = []
     before: tuple[str, ...] = ()
     for group in _groups([one for one in recorded if one[0].state == "recorded"]):
         jobs = _Jobs(group, principal, trace_id)
-        embeddings = jobs.embeddings(model)
+        embeddings = jobs.embeddings(model, known)
         index = jobs.index([spec.id for spec in embeddings], before)
         searchable += [*embeddings, index]
         linked.append(jobs.link(index.id, *(spec.id for spec in linked[-1:])))
@@ -97,8 +102,9 @@ class _Jobs:
         self._parent = first.job_id
         self._common = {"project": first.project, "principal": principal, "trace_id": trace_id}
 
-    def embeddings(self, model: str) -> list[JobSpec]:
-        texts = [chunk.text for _, chunks in self._group for chunk in chunks]
+    def embeddings(self, model: str, known: Container[str]) -> list[JobSpec]:
+        distinct = dict.fromkeys(chunk.text for _, chunks in self._group for chunk in chunks)
+        texts = [text for text in distinct if digest_of(text) not in known]
         return [
             JobSpec(
                 kind=EMBED_TEXTS,

@@ -18,7 +18,18 @@ from ltmc_jobs.memory.retrieval import Embed, Match, Question
 from ltmc_jobs.queues.contract import JobSpec, following_job_id
 from ltmc_jobs.queues.envelope import Call
 from ltmc_jobs.results.memory import KindWeights, RetrievalWeights, RetrievedMemory, StoredDocument, StoredMemory
-from ltmc_jobs.stores.contracts import ChunkText, Document, Graph, Records, Scope, Vectors, Version, WeightTable
+from ltmc_jobs.stores.contracts import (
+    ChunkText,
+    Document,
+    Graph,
+    Records,
+    Scope,
+    VectorRows,
+    Vectors,
+    Version,
+    WeightTable,
+    digest_of,
+)
 
 
 class Tiers(Protocol):
@@ -30,6 +41,8 @@ class Tiers(Protocol):
     def weights(self) -> WeightTable: ...
     @property
     def vectors(self) -> Vectors: ...
+    @property
+    def vector_rows(self) -> VectorRows: ...
     @property
     def graph(self) -> Graph: ...
     @property
@@ -160,8 +173,14 @@ class Memory:
         return vector
 
     def _follow(self, recorded: Sequence[ingestion.Recorded]) -> None:
+        model = self._tiers.model
+        digests = [digest_of(chunk.text) for version, own in recorded if version.state == "recorded" for chunk in own]
         following = ingestion.following(
-            recorded, model=self._tiers.model, principal=self._call.principal, trace_id=self._call.trace_id
+            recorded,
+            model=model,
+            principal=self._call.principal,
+            trace_id=self._call.trace_id,
+            known=self._tiers.vector_rows.known(digests, model=model) if digests else {},
         )
         for name, specs in following.items():
             known = self._following.setdefault(name, [])
