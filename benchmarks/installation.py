@@ -50,15 +50,15 @@ class Api:
 
 
 @contextmanager
-def platform(home: Path) -> Iterator[float]:
-    """Start it as a user does, on free ports; the time at which the command was given."""
+def platform(home: Path, **environment: str) -> Iterator[float]:
+    """Start it as a user does, on free ports, under these settings; the time at which the command was given."""
     spare = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     ports = {name: str(held.getsockname()[1]) for name, held in zip(("HTTP_PORT", "REDIS_PORT"), spare, strict=True)}
     for held in spare:
         held.close()
     for name in [name for name in os.environ if name.startswith(SETTINGS) or name == "PYTHONDONTWRITEBYTECODE"]:
         del os.environ[name]
-    os.environ |= {"LTMC_HOME": str(home), **ports}
+    os.environ |= {"LTMC_HOME": str(home), **ports, **environment}
     script = ROOT / "start_workers.sh"
     installed = (ROOT / ".venv" / ".setup-run").exists() and script.exists()  # else it would install now
     command = [str(script)] if installed else [sys.executable, "-m", "workers", "start"]
@@ -81,7 +81,7 @@ def processes(settings: Settings) -> list[psutil.Process]:
 def tree_megabytes(settings: Settings) -> float:
     """The tree's share of memory: what processes have in common counts once (macOS tells only what is their own)."""
     found = memory(settings).values()
-    return sum(getattr(one, "pss", one.uss) for one in found) / MEGABYTE
+    return float(sum(getattr(one, "pss", one.uss) for one in found)) / MEGABYTE
 
 
 def memory(settings: Settings) -> dict[int, Any]:

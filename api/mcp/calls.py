@@ -20,7 +20,7 @@ from api.mcp.inquiries import Inquiries
 from api.mcp.old_questions import put_and_awaited
 from api.mcp.relay import Relay
 from api.mcp.tasks import Tasks
-from api.mcp.wire import Context
+from api.mcp.wire import Context, wants_words
 from api.requests import request_id, told
 from ltmc_jobs import registry
 from ltmc_jobs.answer import Answer
@@ -28,8 +28,6 @@ from ltmc_jobs.client import Session
 from ltmc_jobs.errors import LtmcError, UnknownMethod
 from ltmc_jobs.queues.contract import new_job_id
 from ltmc_jobs.registry import Question, Tool
-
-Result = types.CallToolResult | types.InputRequiredResult
 
 
 class Calls:
@@ -74,7 +72,7 @@ class Calls:
             heeded = replace(handling, told=heard)
             return client.call(found.form.name, arguments, session, wait_seconds=wait, handling=heeded)
 
-        followed = await self._waited_for(session, found, arguments)
+        followed = await self._waited_for(session, found, arguments) if wants_words(ctx) else ""
         answer = await self._answer(ctx, session, found, ask, followed, keyed=handling.job_id is not None)
         return await self._shown(ctx, session, found, arguments, answer)
 

@@ -25,7 +25,6 @@ from ltmc_jobs.errors import LtmcError, NotFound
 
 MOST_JOBS = 100  # in one stream
 MOST_STREAMS = 1024
-REREAD_SECONDS = 5.0
 
 
 class TaskNotification(types.Notification[dict[str, Any], Literal["notifications/tasks"]]):

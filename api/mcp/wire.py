@@ -31,3 +31,8 @@ def wants_lines(ctx: Context) -> bool:
     """Whether it is to be told what the job logs; an old client is, unless it says otherwise to itself."""
     meta: Any = ctx.meta or {}
     return not is_modern(ctx) or meta.get(types.LOG_LEVEL_META_KEY) in ("debug", "info")
+
+
+def wants_words(ctx: Context) -> bool:
+    """Whether it is to be told anything of a job that runs."""
+    return wants_progress(ctx) or wants_lines(ctx)

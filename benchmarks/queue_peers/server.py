@@ -47,6 +47,10 @@ class Server:
         self._process.kill()
         self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def empty(self, fsync: str = "everysec") -> None:
         """No key, a new append-only file."""
         self.client.config_set("appendfsync", fsync)

@@ -257,5 +257,5 @@ def _check_model(stored: tuple[str, int], wanted: tuple[str, int]) -> None:
     if stored != wanted:
         raise ModelMismatch(
             f"The stored vectors are {stored[0]} with {stored[1]} numbers, these are {wanted[0]} with {wanted[1]}: "
-            f"set EMBEDDING_MODEL back to {stored[0]}, or give the new one an LTMC_HOME of its own"
+            f"set EMBEDDING_MODEL back to {stored[0]}, or run `ltmc reindex`"
         )

@@ -63,7 +63,12 @@ def log_code_attempt(
     )
 
 
-@tool(queue=Queue.DEFAULT, tiers=(Tier.SQLITE, Tier.FAISS), cache=Cache(topics=("code_patterns", "weights")))
+@tool(
+    queue=Queue.DEFAULT,
+    tiers=(Tier.SQLITE, Tier.FAISS),
+    cache=Cache(topics=("code_patterns", "weights")),
+    aliases={"limit": "top_k"},
+)
 def get_code_patterns(
     services: Services,
     query: Annotated[str, Field(min_length=1, max_length=8192, description="What the code is to do, or code like it")],

@@ -79,7 +79,7 @@ def test_vectors_of_another_model_are_refused(writer: Writer, records: Records) 
     more = writer.record("b.md", "three\n")
     assert records.vector_model() == ("test-model", 16)
     for vector, model in ((unit(1), "other"), (unit(1, 8), "test-model")):
-        with pytest.raises(ModelMismatch, match=r"EMBEDDING_MODEL.*LTMC_HOME"):
+        with pytest.raises(ModelMismatch, match=r"EMBEDDING_MODEL.*ltmc reindex"):
             records.add_vectors([(more.chunk_ids[0], vector)], model=model)
     with pytest.raises(ModelMismatch):
         records.add_vectors([(more.chunk_ids[0], np.full(16, np.nan, np.float32))], model="test-model")
