@@ -163,6 +163,7 @@ def test_what_operations_md_says(platform: Platform, own_platform: Callable[...,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_under_much_load(own_platform: Callable[..., Platform], tmp_path: Path) -> None:
     """D11: again and again, with everything at its limits."""
     platform = own_platform(LTMC_WORKERS=4)
