@@ -31,9 +31,9 @@ from ltmc_jobs import registry
 from ltmc_jobs.memory.memory import Memory
 from ltmc_jobs.queues.contract import ANYONE, new_job_id
 from ltmc_jobs.queues.envelope import Call
-from ltmc_jobs.services import Tiers
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.stores.contracts import ChunkText, Document, Edge, Node
+from ltmc_jobs.tiers import Tiers
 
 TEXT = "\n".join(topics.values())
 DOCUMENT = 2000  # characters of a stored document

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ltmc_jobs import stores
 from ltmc_jobs.errors import Disabled, QueueUnavailable
 from ltmc_jobs.inquiry import InputRequired
-from ltmc_jobs.llm import minilm
-from ltmc_jobs.llm.embedding import Embedder, open_embedder
 from ltmc_jobs.memory import context
 from ltmc_jobs.memory.attempts import Attempts
 from ltmc_jobs.memory.kinship import Kinship
@@ -28,139 +24,8 @@ from ltmc_jobs.queues.contract import JobContext, JobSpec
 from ltmc_jobs.queues.envelope import Call
 from ltmc_jobs.queues.reach import reaching
 from ltmc_jobs.results.context import BuiltContext
-from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
-from ltmc_jobs.stores.contracts import (
-    Catalogue,
-    Chats,
-    CodePatternTable,
-    Corpus,
-    Graph,
-    Links,
-    Records,
-    Todos,
-    VectorRows,
-    Vectors,
-    WeightTable,
-)
-from ltmc_jobs.stores.contracts.transfer import EdgeList, Transfer
-
-MODELS = 2  # more than one is needed only while all is embedded anew
-
-
-class Tiers:
-    """The opened stores and the model of one process."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._embedders: dict[str, Embedder] = {}
-        self._vectors: dict[str, Vectors] = {}
-
-    @property
-    def configured_model(self) -> str:
-        """The name of the embedding model of the settings; it opens no store and loads no model."""
-        return minilm.canonical(self._settings.embedding_model)
-
-    @property
-    def model(self) -> str:
-        """The embedding model in use: the configured one; while all is embedded anew, that of the stored vectors."""
-        configured, stored = self.configured_model, self.records.vector_model()
-        if stored is not None and stored[0] != configured and self.vector_rows.target() == configured:
-            return stored[0]
-        return configured
-
-    @cached_property
-    def records(self) -> Records:
-        return stores.open_records(self._settings)
-
-    @cached_property
-    def catalogue(self) -> Catalogue:
-        return stores.open_catalogue(self._settings)
-
-    @cached_property
-    def corpus(self) -> Corpus:
-        return stores.open_corpus(self._settings)
-
-    @cached_property
-    def chats(self) -> Chats:
-        return stores.open_chats(self._settings)
-
-    @cached_property
-    def todos(self) -> Todos:
-        return stores.open_todos(self._settings)
-
-    @cached_property
-    def links(self) -> Links:
-        return stores.open_links(self._settings)
-
-    @cached_property
-    def transfer(self) -> Transfer:
-        return stores.open_transfer(self._settings)
-
-    @cached_property
-    def edges(self) -> EdgeList:
-        return stores.open_edges(self._settings)
-
-    @cached_property
-    def code_patterns(self) -> CodePatternTable:
-        return stores.open_code_patterns(self._settings)
-
-    @cached_property
-    def weights(self) -> WeightTable:
-        return stores.open_weights(self._settings)
-
-    @cached_property
-    def vector_rows(self) -> VectorRows:
-        return stores.open_vector_rows(self._settings)
-
-    @property
-    def vectors(self) -> Vectors:
-        """The index of the model in use."""
-        model = self.model
-        if model not in self._vectors:
-            while self._vectors:
-                self._vectors.popitem()[1].close()
-            bundled = model == minilm.MODEL  # an index alone loads no model
-            dimension = minilm.DIMENSION if bundled else self.embedder_of(model).dimension
-            self._vectors[model] = stores.open_vectors(self._settings, self.records, model, dimension)
-        return self._vectors[model]
-
-    @cached_property
-    def graph(self) -> Graph:
-        return stores.open_graph(self._settings)
-
-    @property
-    def embedder(self) -> Embedder:
-        """The model in use."""
-        return self.embedder_of(self.model)
-
-    def embedder_of(self, model: str) -> Embedder:
-        """A model by its name, loaded on first use; two stay loaded."""
-        if model not in self._embedders:
-            opened = open_embedder(self._settings, model=model)
-            while len(self._embedders) >= MODELS:
-                self._embedders.pop(next(iter(self._embedders)))
-            self._embedders[model] = opened
-        return self._embedders[model]
-
-    def close(self) -> None:
-        while self._vectors:
-            self._vectors.popitem()[1].close()
-        for part in (
-            "edges",
-            "transfer",
-            "graph",
-            "vector_rows",
-            "links",
-            "todos",
-            "chats",
-            "corpus",
-            "catalogue",
-            "weights",
-            "records",
-        ):
-            if part in self.__dict__:
-                self.__dict__.pop(part).close()
+from ltmc_jobs.tiers import Tiers
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from ltmc_jobs.llm import minilm
-from ltmc_jobs.services import Tiers
 from ltmc_jobs.stores.contracts import ChunkText, Document, Records, Scope
+from ltmc_jobs.tiers import Tiers
 from tests.acceptance.conftest import Platform
 from tests.acceptance.front import settings_of
 from tests.waiting import wait_until

@@ -10,10 +10,10 @@ import pytest
 
 from ltmc_jobs.errors import Misconfigured, ModelMismatch
 from ltmc_jobs.llm import minilm
-from ltmc_jobs.services import Tiers
 from ltmc_jobs.stores.contracts import Records, Scope, Vectors
 from ltmc_jobs.stores.faiss_index.plan import Sizes
 from ltmc_jobs.stores.vectors_faiss import FaissVectors
+from ltmc_jobs.tiers import Tiers
 from tests.contracts.conftest import DIMENSION, Writer, unit
 
 EVERYTHING = Scope("default")

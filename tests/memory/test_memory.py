@@ -18,10 +18,10 @@ from ltmc_jobs.memory.retrieval import Question
 from ltmc_jobs.queues.contract import ANYONE, JobSpec
 from ltmc_jobs.queues.envelope import Call
 from ltmc_jobs.registry import JobKind, Queue
-from ltmc_jobs.services import Tiers
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.stores.contracts import Edge, Hit, Scope
 from ltmc_jobs.stores.vectors_faiss import FaissVectors
+from ltmc_jobs.tiers import Tiers
 from tests.conftest import build_settings
 
 KIND = JobKind(name="test", path="nowhere", queue=Queue.DEFAULT)
