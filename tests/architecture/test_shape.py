@@ -86,8 +86,9 @@ def test_tools_are_declared_once_in_the_module_of_their_group() -> None:
     """Q07, Q04: name, description and schemas come from one function; a second declaration is refused."""
     assert Counter(form.module for form in registry.forms()) == {
         "cache": 3,
-        "chat": 2,
-        "context": 7,
+        "code_patterns": 3,
+        "chat": 4,
+        "context": 8,
         "graph": 4,
         "todos": 4,
         "transfer": 3,

@@ -1,4 +1,4 @@
-"""Retrieval by both signals: scopes that know of no other, neighbours, what explains a score, and doing without a model."""
+"""Retrieval by both signals: scopes that know of no other, neighbours, explained scores, doing without a model."""
 
 from __future__ import annotations
 
@@ -140,7 +140,9 @@ def test_a_score_is_explained(tiers: Tiers, project: str) -> None:
 
 def test_a_wanting_model_is_named_and_words_answer(tmp_path: Path, project: str) -> None:
     """A02: without the model the words and the neighbours do, and `missing` says what was gone without."""
-    without = Tiers(build_settings(tmp_path, EMBEDDING_MODEL="no-such-model-anywhere"))
+    # This back end says so at once; the other first loads its library, which takes seconds.
+    wanting = {"EMBEDDING_MODEL": "no-such-model-anywhere", "EMBEDDING_BACKEND": "openvino"}
+    without = Tiers(build_settings(tmp_path, **wanting))
     keep(without, turns(project), embedded=False)
     memory = memory_of(without, project)
     found = memory.retrieve("who will repaint the lighthouse?", top_k=3)
