@@ -60,7 +60,7 @@ def read(data: Path, *, quick: bool) -> list[Case]:
     """The cases of a folder; none where it has none of the files."""
     found = []
     if (data / DIALOGUES).exists():
-        found.append(_dialogues(json.loads((data / DIALOGUES).read_text())["conversations"][: 2 if quick else None]))
+        found.append(_dialogues(json.loads((data / DIALOGUES).read_text())["conversations"][: 1 if quick else None]))
     if (data / CODES).exists():
         found.append(_codes(_lines(data / CODES)[: 150 if quick else None]))
     if (data / CORPORA / "questions.jsonl").exists():

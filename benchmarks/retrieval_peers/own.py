@@ -16,7 +16,7 @@ from benchmarks.retrieval_peers.cases import Case, Question, Room, Span, Text
 
 ROOT = Path(__file__).parents[2]
 EDGE = re.compile(r"\n(?:\n+|(?=- |\|))")  # of a paragraph, an item, a line of a table
-PACKAGES = ("memory", "stores", "llm", "orchestration")
+PACKAGES = ("memory", "stores")
 DOCUMENTS = (
     ("what becomes of a task when the process that runs it is killed?", "architecture.md", "its job is not lost"),
     ("how much do we lose in a power cut?", "architecture.md", "the *machine* loses power"),
