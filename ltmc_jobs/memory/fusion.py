@@ -83,12 +83,14 @@ def _said(
 ) -> tuple[dict[int, float], dict[int, float]]:
     """What the neighbours of each chunk say, and how much they count together.
 
-    Who was found beside others only is near them, too.
+    Who was found beside others only is near them, too. Who is gone since says nothing.
     """
     said, total = dict.fromkeys(own, 0.0), dict.fromkeys(own, 0.0)
     steps = {kind: weigh.neighbours for kind, weigh in weights.items()}
     for chunk_id, others in around.near.items():
         for other, distance in others.items():
+            if chunk_id not in own or other not in own:
+                continue
             pairs = ((chunk_id, other),) if other in around.near else ((chunk_id, other), (other, chunk_id))
             for one, near in pairs:
                 step = steps[own[one].kind]

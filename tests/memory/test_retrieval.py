@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from ltmc_jobs.memory import ingestion
+from ltmc_jobs.memory.fusion import fuse
 from ltmc_jobs.memory.kinds import WEIGHTS, Kind
 from ltmc_jobs.memory.memory import Memory
 from ltmc_jobs.queues.contract import ANYONE
 from ltmc_jobs.queues.envelope import Call
 from ltmc_jobs.registry import JobKind, Queue
 from ltmc_jobs.results.memory import RetrievedChunk
-from ltmc_jobs.stores.contracts import Document, Scope
+from ltmc_jobs.stores.contracts import Document, Place, Scope, Surroundings, WordsFound
 from ltmc_jobs.tiers import Tiers
 from tests.conftest import build_settings
 
@@ -110,6 +111,15 @@ def test_neighbours_decide_among_what_has_the_words(tiers: Tiers, project: str) 
     assert beside.signals is not None
     assert beside.signals.neighbours > 0
     assert beside.match == lone.match == "words"
+
+
+def test_a_neighbour_that_is_gone_says_nothing() -> None:
+    """A01: a version may be replaced between two steps of a search; what is left is ranked."""
+    places = {1: Place(1, "note", True), 2: Place(2, "note", True)}
+    near = {1: {2: 1, 3: 1}, 4: {1: 2}}
+    ranked = list(fuse({}, WordsFound({1: 2.0, 2: 1.0, 4: 3.0}, 4.0), Surroundings(places, near), WEIGHTS))
+    assert [one.chunk_id for one in ranked] == [1, 2]
+    assert ranked[1].neighbours == pytest.approx(2 / 3)
 
 
 def test_a_turn_is_found_by_what_is_said_around_it(tiers: Tiers, project: str) -> None:
