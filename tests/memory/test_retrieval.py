@@ -113,6 +113,14 @@ def test_neighbours_decide_among_what_has_the_words(tiers: Tiers, project: str) 
     assert beside.match == lone.match == "words"
 
 
+def test_a_neighbour_outside_of_the_scope_is_no_answer(tiers: Tiers, project: str) -> None:
+    """A02: of a conversation of notes and mails, a search in the notes finds no mail beside them."""
+    said = [replace(one, resource_type=("note", "mail")[n % 2]) for n, one in enumerate(turns(project))]
+    keep(tiers, said)
+    found = memory_of(tiers, project).retrieve("the harbour", scope=Scope(project, "talk", ("note",))).retrieved_chunks
+    assert {one.file_name for one in found} == {"talk-0", "talk-2", "talk-4", "talk-6"}
+
+
 def test_a_neighbour_that_is_gone_says_nothing() -> None:
     """A01: a version may be replaced between two steps of a search; what is left is ranked."""
     places = {1: Place(1, "note", True), 2: Place(2, "note", True)}
