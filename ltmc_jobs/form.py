@@ -91,15 +91,18 @@ class Form:
 
     def _refusal(self, error: ValidationError) -> InvalidArguments:
         where = ".".join(str(part) for part in error.absolute_path)
+        inside = f"{where}." if where else ""
         instance: Any = error.instance
         if error.validator == "required":
             required: Any = error.validator_value
             missing = next(name for name in required if name not in instance)
-            return InvalidArguments(f"{self.name}: {missing} is required", field=missing)
+            return InvalidArguments(f"{self.name}: {inside}{missing} is required", field=f"{inside}{missing}")
         if error.validator == "additionalProperties":
-            extra = min(set(instance) - set(self.input_schema["properties"]))
-            known = ", ".join(self.input_schema["properties"])
-            return InvalidArguments(f"{self.name} has no argument {extra!r}; it has {known}", field=extra)
+            schema: Any = error.schema
+            own = schema.get("properties", {})
+            extra = min(set(instance) - set(own))
+            lacks = f"{self.name}: {where} has no" if where else f"{self.name} has no argument"
+            return InvalidArguments(f"{lacks} {extra!r}; it has {', '.join(own)}", field=f"{inside}{extra}")
         shown = error.message if len(error.message) <= 200 else f"…{error.message[-200:]}"
         return InvalidArguments(f"{self.name}: {where or 'arguments'}: {shown}", field=where)
 
