@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,8 @@ class _Word:
     def __init__(self, database: Database, scope: Scope, word: str) -> None:
         self._database, self._scope, self._word = database, scope, word
         statement = sql.WITH_WORD if scope.after is None and scope.before is None else sql.WITH_WORD_WITHIN
-        rows = database.execute(*within(scope, statement, match=_match(scope, "text", word))).fetchall()
-        found = np.array(rows, dtype=np.int64).reshape(-1, 2)
+        rows = database.execute(*within(scope, statement, match=_match(scope, "text", word)))
+        found = _numbers(rows).reshape(-1, 2)
         self.ids: Ids = found[:, 0]
         self.sizes: Ids = found[:, 1]
 
@@ -71,7 +72,8 @@ class _Word:
             repeated = _matching(self._database, _match(self._scope, column, self._word))
             if not len(repeated):
                 break
-            times[np.isin(self.ids, repeated)] = value
+            at = np.minimum(np.searchsorted(self.ids, repeated), len(self.ids) - 1)  # the index gives rows in order
+            times[at[self.ids[at] == repeated]] = value
         return times
 
 
@@ -115,5 +117,9 @@ def _term(kind: str, name: str) -> str:
 
 
 def _matching(database: Database, match: str) -> Ids:
-    rows: Iterable[tuple[int]] = database.execute(sql.MATCHING, {"match": match})
-    return np.fromiter((row[0] for row in rows), dtype=np.int64)
+    return _numbers(database.execute(sql.MATCHING, {"match": match}))
+
+
+def _numbers(rows: Iterable[Sequence[int]]) -> Ids:
+    """All numbers of all rows, one after the other."""
+    return np.fromiter(chain.from_iterable(rows), dtype=np.int64)
