@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from ltmc_jobs import registry
+from ltmc_jobs import reading, registry
 from ltmc_jobs.form import Form
 from ltmc_jobs.registry import Queue, Tier, Tool
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 RESULT_SECONDS = 60  # a look is done anew the next time
+URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 VARIABLE = re.compile(r"\{(\w+)\}")
 NUMBERS = {"integer": re.compile(r"-?\d{1,18}"), "number": re.compile(r"-?\d{1,18}(\.\d{1,18})?")}
 
@@ -53,8 +54,8 @@ class Prompt:
         return form_of(self.tool)
 
 
-_resources: dict[str, Resource] = {}
-_prompts: dict[str, Prompt] = {}
+_resources: dict[str, Resource] = reading.table()
+_prompts: dict[str, Prompt] = reading.table()
 
 
 def resource(
@@ -71,18 +72,21 @@ def resource(
     """
 
     def declare(function: F) -> F:
-        name = function.__name__
-        form = _declared(function, queue, tiers)
-        if form is None:
-            return function
-        if set(VARIABLE.findall(uri)) != set(form.input_schema["properties"]):
-            raise ValueError(f"{name}: its arguments are not the variables of {uri}")
-        pattern = "".join(
-            f"(?P<{part}>.+)" if at % 2 else re.escape(part) for at, part in enumerate(VARIABLE.split(uri))
-        )
-        _resources[uri] = Resource(
-            uri=uri, tool=name, mime_type=mime_type, completes=completes or {}, pattern=re.compile(pattern)
-        )
+        with reading.declaring(function):
+            form = _declared(function, queue, tiers)
+            if not URI.fullmatch(uri):
+                raise ValueError(f"{form.name}: {uri!r} is no URI; one begins with its scheme, as notes://")
+            if uri in _resources:
+                raise ValueError(f"{form.name}: {uri} is declared twice: {_resources[uri].tool} stands there")
+            names = VARIABLE.findall(uri)
+            if sorted(names) != sorted(form.input_schema["properties"]):
+                raise ValueError(f"{form.name}: its arguments are not the variables of {uri}")
+            pattern = "".join(
+                f"(?P<{part}>.+)" if at % 2 else re.escape(part) for at, part in enumerate(VARIABLE.split(uri))
+            )
+            _resources[uri] = Resource(
+                uri=uri, tool=form.name, mime_type=mime_type, completes=completes or {}, pattern=re.compile(pattern)
+            )
         return function
 
     return declare
@@ -94,20 +98,19 @@ def prompt(
     """Declare a function as a prompt: it gives a text, a Content or PromptMessages. `completes` as for a resource."""
 
     def declare(function: F) -> F:
-        if _declared(function, queue, tiers):
-            _prompts[function.__name__] = Prompt(tool=function.__name__, completes=completes or {})
+        with reading.declaring(function):
+            form = _declared(function, queue, tiers)
+            _prompts[form.name] = Prompt(tool=form.name, completes=completes or {})
         return function
 
     return declare
 
 
-def _declared(function: Callable[..., Any], queue: Queue, tiers: tuple[Tier, ...]) -> Form | None:
-    """The form of what is a tool now, though no list shows it; None if whoever reads its file has noted a mistake."""
-    registry.tool(queue=queue, tiers=tiers, is_shown=False, idempotent=True, result_ttl_seconds=RESULT_SECONDS)(
-        function
-    )
-    path = f"{function.__module__}.{function.__qualname__}"
-    return next((found.form for found in registry.tools() if found.kind.path == path), None)
+def _declared(function: Callable[..., Any], queue: Queue, tiers: tuple[Tier, ...]) -> Form:
+    """The form of what is a tool now, though no list shows it."""
+    return registry.declare_tool(
+        function, queue=queue, tiers=tiers, is_shown=False, idempotent=True, result_ttl_seconds=RESULT_SECONDS
+    ).form
 
 
 def resources() -> Iterator[Resource]:

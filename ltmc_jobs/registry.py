@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar, Unpack, overload
 
+from ltmc_jobs import reading
 from ltmc_jobs.errors import UnknownMethod
 from ltmc_jobs.form import RECORDED, Form, form_of
 from ltmc_jobs.terms import STORELESS_QUEUES, Cache, ExecutorName, Options, Queue, Tier, executor_of
@@ -22,19 +22,18 @@ __all__ = [
     "Queue",
     "Tier",
     "Tool",
+    "declare_tool",
     "find",
     "forms",
     "kind",
     "kinds_at",
     "question",
-    "reading",
     "tool",
     "tool_of",
     "tools",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
-Refused = Callable[[Callable[..., Any], Exception], None]
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")  # what every client takes
 SERVICES = ("services", "_services")  # a first parameter of this name is given the worker's services
@@ -88,40 +87,10 @@ class Question:
     function: Callable[..., Any]
 
 
-_kinds: dict[str, JobKind] = {}
-_callables: dict[str, Tool | Question] = {}
-_aliases: dict[str, str] = {}
-_paths: dict[str, str] = {}
-_tables: tuple[dict[str, Any], ...] = (_kinds, _callables, _aliases, _paths)
-
-
-@dataclass
-class _Reading:
-    """A file of the user's that is being imported."""
-
-    refused: Refused
-    names: set[str] = field(default_factory=set)
-
-
-_reading: _Reading | None = None
-
-
-@contextmanager
-def reading(refused: Refused) -> Iterator[None]:
-    """Within, a wrong tool is told to `refused` and no other suffers; ended by an error, all that was declared is not.
-
-    Not for two threads at once.
-    """
-    global _reading
-    before, outer = [dict(table) for table in _tables], _reading
-    _reading = _Reading(refused)
-    try:
-        yield
-    except BaseException:
-        _restore(before)
-        raise
-    finally:
-        _reading = outer
+_kinds: dict[str, JobKind] = reading.table()
+_callables: dict[str, Tool | Question] = reading.table()
+_aliases: dict[str, str] = reading.table()
+_paths: dict[str, str] = reading.table()
 
 
 def kind(name: str) -> JobKind:
@@ -174,20 +143,14 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     """
 
     def declare(function: F) -> F:
-        before = [dict(table) for table in _tables] if _reading else []
-        try:
-            _declare_tool(function, **options)
-        except Exception as error:
-            if _reading is None:
-                raise
-            _restore(before)
-            _reading.refused(function, error)
+        with reading.declaring(function):
+            declare_tool(function, **options)
         return function
 
     return declare if function is None else declare(function)
 
 
-def _declare_tool(
+def declare_tool(
     function: Callable[..., Any],
     *,
     queue: Queue = Queue.DEFAULT,
@@ -208,7 +171,8 @@ def _declare_tool(
     grace_seconds: float = 1.0,
     is_shown: bool = True,
     needs: tuple[str, ...] = (),
-) -> None:
+) -> Tool:
+    """Declare a tool, with options as `tool` has them. Raises for what is wrong with it."""
     name = _named(function)
     if cache and changes:
         raise ValueError(f"{name}: a tool that changes something cannot be cached")
@@ -233,7 +197,7 @@ def _declare_tool(
         changes=changes,
         executor=executor_of(function, executor),
     )
-    _callables[name] = Tool(
+    made = _callables[name] = Tool(
         form=form,
         kind=kind,
         tiers=tiers,
@@ -250,6 +214,7 @@ def _declare_tool(
     for alias in also_named:
         _declare(alias, kind.path)
         _aliases[alias] = name
+    return made
 
 
 def _named(function: Callable[..., Any]) -> str:
@@ -259,15 +224,15 @@ def _named(function: Callable[..., Any]) -> str:
     name = function.__name__
     if not NAME.fullmatch(name):
         raise ValueError(f"{name}: a tool's name is a letter and up to 63 letters, digits and underscores, all ASCII")
-    if _reading is not None:
+    if reading.file is not None:
         if function.__qualname__ != name:
             raise ValueError(
                 f"{name} stands inside of {function.__qualname__.rpartition('.')[0]}; workers find only "
                 "what stands at the top of its file"
             )
-        if name in _reading.names:
+        if name in reading.file.names:
             raise ValueError(f"{name} is declared twice in this file; the first one counts")
-        _reading.names.add(name)
+        reading.file.names.add(name)
     return name
 
 
@@ -281,12 +246,6 @@ def question(*, changes: bool = False) -> Callable[[F], F]:
         return function
 
     return declare
-
-
-def _restore(before: list[dict[str, Any]]) -> None:
-    for table, content in zip(_tables, before, strict=True):
-        table.clear()
-        table.update(content)
 
 
 def _declare(name: str, path: str) -> None:

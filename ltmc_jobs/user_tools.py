@@ -23,6 +23,7 @@ from typing import Any
 
 from ltmc_jobs import jobs, registry, tools
 from ltmc_jobs.private_files import write_private
+from ltmc_jobs.reading import reading
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.settings.tools import CHOSEN, is_file
 
@@ -116,7 +117,7 @@ def load_entry(entry: str) -> Loaded:
 
     try:
         # What a file prints must not get into a command's JSON, or into the protocol of a host.
-        with redirect_stdout(sys.stderr), _limited(IMPORT_SECONDS), registry.reading(refuse):
+        with redirect_stdout(sys.stderr), _limited(IMPORT_SECONDS), reading(refuse):
             module = _imported(entry)
     except KeyboardInterrupt:
         raise

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ltmc_jobs import registry, user_tools
+from ltmc_jobs import reading, registry, user_tools
 from ltmc_jobs.errors import InvalidArguments
 from ltmc_jobs.tool_trial import attempt
 from tests.conftest import build_settings, clean_environment
@@ -186,7 +186,7 @@ def test_every_mistake_is_told_with_its_line_and_costs_itself(folder: Path) -> N
 
 def test_types_are_read_and_shown_as_the_function_names_them(folder: Path) -> None:
     """In this process, which forgets them again."""
-    tables = [dict(table) for table in registry._tables]
+    before = reading.kept()
     try:
         loaded = user_tools.load_entry(str(folder / "good.py"))
         assert loaded.mistakes == []
@@ -207,9 +207,7 @@ def test_types_are_read_and_shown_as_the_function_names_them(folder: Path) -> No
         assert (later.kind.executor, later.form.is_wrapped, later.form.is_plain) == ("asyncio", False, True)
         assert registry.find("find_nothing").form.show(None) == {"result": None}
     finally:
-        for table, before in zip(registry._tables, tables, strict=True):
-            table.clear()
-            table.update(before)
+        reading.restore(before)
         user_tools.loaded().__init__()  # type: ignore[misc]
 
 
