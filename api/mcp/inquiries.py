@@ -53,8 +53,9 @@ class Inquiries:
     ) -> str:
         """The id of the job that this state is of, which has been given the answers in the request."""
         job_id, _, rest = state.partition(".")
-        asked = rest.partition(".")[0]
-        if state != self._state(session, found, arguments, job_id, asked):
+        asked, _, signature = rest.partition(".")
+        told = _told(session, found, arguments, job_id, asked)
+        if not self._asking.client_of().shared.keys.verifies(told, signature):
             raise MCPError(types.INVALID_PARAMS, "requestState is not one that was given for this call")
         given = (ctx.params or {}).get("inputResponses") or {}
         try:
@@ -66,8 +67,13 @@ class Inquiries:
     def _state(
         self, session: Session, found: Tool | Question, arguments: dict[str, Any], job_id: str, asked: str
     ) -> str:
-        call = json.dumps([session.project, found.form.name, arguments, job_id, asked], sort_keys=True)
-        return f"{job_id}.{asked}.{self._asking.client_of().shared.keys.sign(call.encode())}"
+        told = _told(session, found, arguments, job_id, asked)
+        return f"{job_id}.{asked}.{self._asking.client_of().shared.keys.sign(told)}"
+
+
+def _told(session: Session, found: Tool | Question, arguments: dict[str, Any], job_id: str, asked: str) -> bytes:
+    """What the signature of a state is of: the call, the job, and what that asked."""
+    return json.dumps([session.project, found.form.name, arguments, job_id, asked], sort_keys=True).encode()
 
 
 def capability_of(question: dict[str, Any]) -> str:

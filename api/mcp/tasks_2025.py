@@ -1,10 +1,12 @@
 """Tasks as 2025-11-25 had them, for the clients that still use them: by middleware, since the SDK knows them no more.
 
-The client asks for a task with each call; tasks/result waits for its end.
+The client asks for a task with each call; tasks/result waits for its end, and meanwhile asks what the job asks.
 """
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,13 +16,15 @@ from mcp.shared.exceptions import MCPError
 
 from api.call_meta import CallMeta
 from api.mcp.asking import Asking
+from api.mcp.old_questions import put_and_awaited
 from api.mcp.task_states import result_of, status_of, task_of
 from api.mcp.wire import Context
 from ltmc_jobs import registry
-from ltmc_jobs.client import Session
-from ltmc_jobs.errors import InvalidArguments, LtmcError
+from ltmc_jobs.answer import answer_of
+from ltmc_jobs.client import Client, Session
+from ltmc_jobs.errors import InvalidArguments, LtmcError, Unavailable
 from ltmc_jobs.handling import ttl_in
-from ltmc_jobs.queues.contract import JobInfo
+from ltmc_jobs.queues.contract import JobInfo, Outcome
 from ltmc_jobs.queues.wanted import cursor_of
 from ltmc_jobs.registry import Tool
 
@@ -83,10 +87,21 @@ class Tasks2025:
         return _shown(await self._job(self._asking.session(ctx), params))
 
     async def _result(self, ctx: Context, params: Any) -> dict[str, Any]:
-        session = self._asking.session(ctx)
+        session, client = self._asking.session(ctx), self._asking.client_of()
         info = await self._job(session, params)
+        put: set[str] = set()
         while not info.status.is_final:
-            await self._asking.client_of().shared.async_queue.ended(info.id, RESULT_SECONDS)
+            if client.is_draining:
+                raise Unavailable("this server ends; the task goes on: ask for its result again")
+            if info.questions and not put >= info.questions.keys():
+                put |= info.questions.keys()
+                with suppress(LtmcError):  # as below: the task's own error is its result
+                    await put_and_awaited(ctx, client, session, answer_of(info.name, Outcome.of(info)))
+            elif info.questions:  # this client cannot be asked, or did not answer; job_answer is there
+                await _ended(client, info.id)
+            else:
+                with suppress(LtmcError):
+                    await client.result(session, info.id, RESULT_SECONDS)
             info = await self._job(session, params)
         shown = result_of(info).model_dump(by_alias=True, mode="json", exclude_none=True)
         shown.pop("resultType", None)
@@ -114,6 +129,20 @@ class Tasks2025:
         if not isinstance(job_id, str):
             raise InvalidArguments("taskId: the task's id is required", field="taskId")
         return await self._asking.client_of().job(session, job_id)
+
+
+async def _ended(client: Client, job_id: str) -> None:
+    """Wait for a job's end for so long, or until this process ends."""
+    waits = [
+        asyncio.ensure_future(client.shared.async_queue.ended(job_id, RESULT_SECONDS)),
+        asyncio.ensure_future(client.draining.wait()),
+    ]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waits:
+            one.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
 
 
 def _is_call(info: JobInfo) -> bool:

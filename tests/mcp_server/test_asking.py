@@ -59,7 +59,8 @@ async def test_a_call_comes_again_with_what_was_asked(over_http: str) -> None:
     assert (asks["resultType"], set(asks["inputRequests"])) == ("input_required", {"name"})
     again = {"name": "wonder_apart", "arguments": {}, "requestState": asks["requestState"]}
     wrong = again | {"requestState": f"{asks['requestState']}x", "inputResponses": {"name": accepted(name="Eve")}}
-    assert (await wire.error("tools/call", wrong))["code"] == -32602
+    for state in (wrong["requestState"], "", "..", "é.é.é", asks["requestState"].partition(".")[0]):
+        assert (await wire.error("tools/call", wrong | {"requestState": state}))["code"] == -32602
     assert (await wire.error("tools/call", again | {"name": "say"}))["code"] == -32602
     assert (await Wire(over_http, capabilities=FORMS, project="other").error("tools/call", again))["code"] == -32602
     assert (await wire.result("tools/call", again | {"inputResponses": {}}))["resultType"] == "input_required"

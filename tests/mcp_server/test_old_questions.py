@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -10,6 +11,7 @@ import httpx2
 import mcp_types as types
 import pytest
 from mcp import Client as McpClient
+from pydantic import BaseModel
 
 from api.mcp.server import build
 from ltmc_jobs.client import Client, Session
@@ -39,6 +41,30 @@ async def test_an_old_client_is_asked_within_the_call(
     async with old_client(over, client, served, over_http, yes) as host:
         result = await host.call_tool("wonder", {})
     assert result.structured_content["text"] == "Ann Oslo True"
+
+
+class Told(BaseModel, extra="allow"):
+    """Any result."""
+
+
+class Asked(types.Request[dict[str, Any], str]):
+    """A request of the tasks of 2025-11-25, which the SDK knows no more."""
+
+    method: str
+    params: dict[str, Any]
+
+
+@pytest.mark.parametrize("over", ["connection", "http"])
+async def test_a_task_of_2025_asks_while_its_result_is_waited_for(
+    client: Client, served: Settings, over_http: str, over: str
+) -> None:
+    """Two rounds of questions again, each within tasks/result."""
+    yes = types.ElicitResult(action="accept", content={"name": "Ann", "place": "Oslo", "sure": True})
+    async with old_client(over, client, served, over_http, yes) as host:
+        handle = (await host.call_tool("wonder", {}, meta={"ltmc/wait": 0})).structured_content  # its job is a task too
+        result = Asked(method="tasks/result", params={"taskId": handle["job_id"]})
+        told = (await asyncio.wait_for(host.session.send_request(result, Told), 15)).model_dump()
+    assert told["structuredContent"]["text"] == "Ann Oslo True"
 
 
 @pytest.mark.parametrize("over", ["connection", "http"])
