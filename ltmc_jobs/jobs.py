@@ -40,6 +40,9 @@ LINK_VERSIONS = JobKind(
     timeout_seconds=600,
     changes=("graph",),
 )
+LINK_MESSAGES = JobKind(
+    name="link_messages", path="workers.jobs.graph.link_messages", queue=Queue.GRAPH, changes=("references",)
+)
 LOG_RETRIEVAL = JobKind(
     name="log_retrieval", path="workers.jobs.chats.log_retrieval", queue=Queue.LOW, changes=("chats",)
 )

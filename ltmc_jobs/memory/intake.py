@@ -139,6 +139,7 @@ class Intake:
         self._tiers, self._memory, self._attempts, self._project = tiers, memory, attempts, project
         self._added: Counter[str] = Counter()
         self._refused: list[RefusedRecord] = []
+        self._linked: list[int] = []  # messages that used chunks
 
     def take(self, records: Sequence[Any], *, first_line: int = 1) -> ImportedMemory:
         """Take records, documents first: messages and links may name them."""
@@ -147,6 +148,8 @@ class Intake:
         for line, found in read:
             if isinstance(found, MessageRecord | TodoRecord | PatternRecord):
                 self._add(line, found)
+        if self._linked:
+            self._memory.link_messages(self._linked)
         self._link([(line, found) for line, found in read if isinstance(found, LinkRecord)])
         added, refused = self._added, sorted(self._refused, key=lambda one: one.line)
         total = sum(added.values()) - added["unchanged"]
@@ -204,6 +207,8 @@ class Intake:
     def _add(self, line: int, found: MessageRecord | TodoRecord | PatternRecord) -> None:
         try:
             number, is_new = self._tiers.transfer.add(found.kind, self._project, found.model_dump(exclude={"kind"}))
+            if isinstance(found, MessageRecord) and found.used:
+                self._linked.append(number)
             if isinstance(found, PatternRecord):  # again too: a run may have been cut off before this
                 self._attempts.make_findable(number, found.input_prompt, found.generated_code)
         except InvalidArguments as error:

@@ -1,4 +1,4 @@
-"""Linking: what a document's own words and place say: its chunks, what it mentions, what comes next to it."""
+"""Linking: what a document's own words and place say (its chunks, mentions, what comes next), what messages used."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from ltmc_jobs.memory.mentions import Mention, mentions
+from ltmc_jobs.results.chat import ChatMessage
 from ltmc_jobs.stores.contracts import Chunk, Corpus, Edge, End, Graph, Node, Version
 
-HAS_CHUNK, MENTIONS, NEXT = "HAS_CHUNK", "MENTIONS", "NEXT"
+HAS_CHUNK, MENTIONS, NEXT, REFERENCES = "HAS_CHUNK", "MENTIONS", "NEXT", "REFERENCES"
 FROM_TEXT = "text"  # the source of a link that a text or its place gives, and that goes with it
 FROM_CALLER = "caller"  # the source of one that a caller made, which no job changes
 ALL = 1_000_000
@@ -35,6 +36,16 @@ def link(corpus: Corpus, graph: Graph, versions: Sequence[Linked]) -> None:
     graph.merge([*nodes, *named], without_callers([*edges, *about], held))
     _drop(graph, project, held, {edge.identity for edge in [*edges, *about]})
     _adopt(graph, project, list(texts))
+
+
+def reference(graph: Graph, project: str, used: Iterable[tuple[ChatMessage, Iterable[int]]]) -> None:
+    """Write messages, and links from them to the chunks that they used."""
+    nodes, edges = [], []
+    for message, chunk_ids in used:
+        end = ("Message", str(message.id))
+        nodes.append(Node(project, *end, {"conversation_id": message.conversation_id, "role": message.role}))
+        edges += [Edge(project, end, REFERENCES, ("Chunk", str(chunk_id))) for chunk_id in chunk_ids]
+    graph.merge(nodes, edges)
 
 
 def mention_links(

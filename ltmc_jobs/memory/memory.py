@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ltmc_jobs.errors import InvalidArguments
-from ltmc_jobs.jobs import LOG_RETRIEVAL
+from ltmc_jobs.jobs import LINK_MESSAGES, LOG_RETRIEVAL
 from ltmc_jobs.llm.embedding import Embedder
 from ltmc_jobs.memory import ingestion, retrieval
 from ltmc_jobs.memory.kinds import WEIGHTS, Kind, Weights
@@ -119,6 +119,20 @@ class Memory:
             trace_id=self._call.trace_id,
         )
         self._following["logged"] = [spec]
+
+    def link_messages(self, message_ids: Sequence[int]) -> None:
+        """Have messages linked in the graph to the chunks that they used; by a job, behind those of documents."""
+        known = self._following.setdefault("linked", [])
+        spec = JobSpec(
+            kind=LINK_MESSAGES,
+            args={"message_ids": list(message_ids)},
+            id=following_job_id(self._call.id, "references"),
+            project=self._call.project,
+            principal=self._call.principal,
+            trace_id=self._call.trace_id,
+            depends_on=tuple(one.id for one in known[-1:]),
+        )
+        known.append(spec)
 
     def weights(self) -> dict[Kind, Weights]:
         """How much each signal counts in this project, by kind of memory."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from ltmc_jobs.errors import Misconfigured, ModelMismatch, StoreUnavailable
 from ltmc_jobs.memory.fusion import Fused, fuse
 from ltmc_jobs.memory.kinds import Kind, Weights
 from ltmc_jobs.results.memory import MissingSignal, RelatedDocument, RetrievedChunk, RetrievedMemory, Signals
-from ltmc_jobs.stores.contracts import Chunk, Graph, Records, Scope, Surroundings, Vectors, WordsFound
+from ltmc_jobs.stores.contracts import Chunk, Edge, End, Graph, Records, Scope, Surroundings, Vectors, WordsFound
 
 DEPTH = 50  # candidates of each signal; four times as many change nothing
 RELATED_LIMIT = 20
@@ -57,7 +57,7 @@ def retrieve(stores: Stores, embed: Embed, question: Question, weights: Mapping[
     """The best passages for a question, and the documents that the graph links to them.
 
     What is recorded but not yet embedded is found by its words. Where the model or the index cannot answer, the words
-    do alone, and `missing` says so.
+    do alone; where the graph cannot, nothing is related; `missing` says so.
     """
     missing: list[MissingSignal] = []
     vector = None
@@ -77,26 +77,35 @@ def retrieve(stores: Stores, embed: Embed, question: Question, weights: Mapping[
         if is_whole and len(chunks) == len(found):
             break  # else a newer version took a chunk's place since it was found
     passages = [_passage(chunks[one.chunk_id], one, question, weights) for one in found if one.chunk_id in chunks]
+    near: list[RelatedDocument] = []
+    try:
+        near = related(stores.graph, question.scope.project, [passage.file_name for passage in passages])
+    except (Misconfigured, StoreUnavailable) as error:
+        missing.append(MissingSignal("links", str(error)))
     return RetrievedMemory(
         query=question.text,
         context="\n\n".join(passage.content for passage in passages),
         retrieved_chunks=passages,
         total_results=len(passages),
-        related=related(stores.graph, question.scope.project, {passage.file_name for passage in passages}),
+        related=near,
         missing=missing,
     )
 
 
-def related(graph: Graph, project: str, file_names: set[str]) -> list[RelatedDocument]:
-    """Documents one step away from the given ones."""
-    edges = graph.neighbours(project, "Document", sorted(file_names), without=STRUCTURE, limit=RELATED_LIMIT * 10)
-    shown: list[RelatedDocument] = []
-    for edge in edges:
-        ends = (edge.source, edge.target) if edge.source[1] in file_names else (edge.target, edge.source)
-        (_, near), (label, far) = ends
-        if label == "Document" and far not in file_names:
-            shown.append(RelatedDocument(file_name=far, relation=edge.relation, linked_to=near))
-    return shown[:RELATED_LIMIT]
+def related(graph: Graph, project: str, file_names: Sequence[str]) -> list[RelatedDocument]:
+    """Documents one step away from the given ones: the first link of each of these, then the second, and so on."""
+    ends = {("Document", name): None for name in file_names}
+    # Those that were found may stand before the others at each.
+    fan_out = RELATED_LIMIT + len(ends)
+    held = graph.around(project, list(ends), without=STRUCTURE, far_label="Document", fan_out=fan_out)
+    turns = zip_longest(*(_far_documents(end, held.get(end, ()), ends.keys()) for end in ends))
+    return list(islice((one for turn in turns for one in turn if one is not None), RELATED_LIMIT))
+
+
+def _far_documents(near: End, edges: Iterable[Edge], found: Set[End]) -> Iterable[RelatedDocument]:
+    """What one document is linked to, each once for a relation, without what was found itself."""
+    far = ((edge.far(near), edge.relation) for edge in edges)
+    return dict.fromkeys(RelatedDocument(end[1], relation, near[1]) for end, relation in far if end not in found)
 
 
 def _ranked(

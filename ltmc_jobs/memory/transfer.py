@@ -108,7 +108,8 @@ def forget(
         gone = transfer.forget(project, [document.resource_id for document in held])
         for label, keys in ends.items():  # a linking job may have been at it just now
             graph.remove(project, label, keys)
-        alone = [key for key in near if not graph.around(project, [("Entity", key)], fan_out=1)]
+        busy = graph.around(project, [("Entity", key) for key in near], fan_out=1)
+        alone = [key for key in near if ("Entity", key) not in busy]
         graph.remove(project, "Entity", alone)
         nodes += len(alone)
         traces.forget_jobs([job_id for document in held for job_id in document.job_ids])
@@ -117,7 +118,12 @@ def forget(
         tell(len(names), max(total, len(names)), "documents forgotten")
     messages = 0
     if selection.is_conversation:
-        messages = transfer.forget_messages(project, selection.conversation_id or "")
+        conversation = selection.conversation_id or ""
+        said = [str(number) for number in transfer.message_ids(project, conversation)]
+        nodes += len(graph.nodes(project, "Message", said))
+        graph.remove(project, "Message", said)  # before, as above
+        messages = transfer.forget_messages(project, conversation)
+        graph.remove(project, "Message", said)
     documents, versions, chunks, vectors, patterns = counts
     told = f"forgot {documents} documents with {versions} versions" + (f", {messages} messages" if messages else "")
     return ForgottenMemory(

@@ -76,9 +76,9 @@ class RelatedDocument:
 
 @dataclass(frozen=True, slots=True)
 class MissingSignal:
-    """A signal that this search went without, and why."""
+    """What this search went without, and why: `meaning`, or the `links` to related documents."""
 
-    signal: Literal["meaning"]
+    signal: Literal["meaning", "links"]
     reason: str
 
 

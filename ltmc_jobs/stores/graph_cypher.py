@@ -35,16 +35,6 @@ UNLINK = """
 """
 REMOVE = "MATCH (n:`{label}` {{project: $project}}) WHERE n.key IN $keys DETACH DELETE n"
 NODES = """
-    UNWIND $rows AS row MERGE (n:{label} {{project: row.project, key: row.key}}) SET n += row.properties
-"""
-MERGE_EDGES = """
-    UNWIND $rows AS row
-    MERGE (s:{source} {{project: row.project, key: row.source}})
-    MERGE (t:{target} {{project: row.project, key: row.target}})
-    MERGE (s)-[e:{relation}]->(t) SET e += row.properties
-"""
-REMOVE = "MATCH (n:`{label}` {{project: $project}}) WHERE n.key IN $keys DETACH DELETE n"
-NODES = """
     MATCH (n:`{label}` {{project: $project}}) WHERE n.key IN $keys
     RETURN n.key AS key, properties(n) AS properties ORDER BY key
 """
@@ -59,6 +49,7 @@ NEIGHBOURS = """
 AROUND = """
     MATCH (n:`{label}` {{project: $project}}){pattern}(m)
     WHERE n.key IN $keys AND NOT type(e) IN $without AND m.project = $project AND m.key IS NOT NULL
+          AND ($far_label IS NULL OR labels(m)[0] = $far_label)
     WITH DISTINCT n.key AS near, e, type(e) AS relation, labels(m)[0] AS label, m.key AS key, startNode(e) = n AS is_out
     ORDER BY near, relation, label, key, is_out DESC
     WITH near, collect({{relation: relation, label: label, key: key, is_out: is_out, properties: properties(e)}}) AS e

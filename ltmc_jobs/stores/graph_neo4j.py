@@ -123,6 +123,7 @@ class Neo4jGraph:
         relations: Sequence[str] | None = None,
         without: Sequence[str] = (),
         direction: Direction = "both",
+        far_label: str | None = None,
         fan_out: int = 100,
     ) -> dict[End, list[Edge]]:
         """The edges at each of these nodes, at most `fan_out` of each, by relation and far end; one query a label."""
@@ -138,6 +139,7 @@ class Neo4jGraph:
                 project=project,
                 keys=list({key for of, key in ends if of == label}),
                 without=list(without),
+                far_label=far_label,
                 fan_out=max(fan_out, 0),
             )
             for row in rows:

@@ -59,6 +59,7 @@ _AROUND = """
     WHERE project = :project AND {near}_label = :label AND {near}_key = :key
       AND (:relations IS NULL OR relation IN (SELECT value FROM json_each(:relations)))
       AND relation NOT IN (SELECT value FROM json_each(:without))
+      AND (:far_label IS NULL OR {far}_label = :far_label)
     ORDER BY relation, {far}_label, {far}_key LIMIT :fan_out
 """
 _OUT, _IN = _AROUND.format(near="source", far="target"), _AROUND.format(near="target", far="source")
@@ -135,6 +136,7 @@ class SqliteGraph:
         relations: Sequence[str] | None = None,
         without: Sequence[str] = (),
         direction: Direction = "both",
+        far_label: str | None = None,
         fan_out: int = 100,
     ) -> dict[End, list[Edge]]:
         """The edges at each of these nodes, at most `fan_out` of each, by relation and far end."""
@@ -144,6 +146,7 @@ class SqliteGraph:
             "project": project,
             "relations": None if relations is None else _json(list(relations)),
             "without": _json(list(without)),
+            "far_label": far_label,
             "fan_out": max(fan_out, 0),
         }
         found: dict[End, list[Edge]] = {}

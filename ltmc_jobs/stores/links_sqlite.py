@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ OF_CHUNK = """
     ORDER BY m.timestamp DESC, m.id DESC LIMIT :limit OFFSET :offset
 """
 OF_CHUNK_COUNT = "SELECT count(*) FROM context_links WHERE chunk_id = :chunk_id AND project = :project"
+CHUNK_IDS = """
+    SELECT l.message_id, l.chunk_id FROM json_each(:message_ids) wanted
+    CROSS JOIN context_links l ON l.message_id = wanted.value AND l.project = :project ORDER BY l.id
+"""
 TOTALS = """
     SELECT count(*), count(DISTINCT message_id), count(DISTINCT chunk_id) FROM context_links WHERE project = :project
 """
@@ -87,6 +92,15 @@ class SqliteLinks:
             rows = database.execute(OF_CHUNK, asked | {"limit": limit, "offset": offset})
             found = filled((LinkedMessage(*row) for row in rows), lambda message: len(message.content))
             return Page(found, offset, _number(database, OF_CHUNK_COUNT, asked))
+
+    def chunk_ids(self, message_ids: Iterable[int], *, project: str) -> dict[int, list[int]]:
+        """The chunks that messages used."""
+        asked = {"message_ids": json.dumps(list(message_ids)), "project": project}
+        found: dict[int, list[int]] = defaultdict(list)
+        with self._file.reading() as database:
+            for message_id, chunk_id in database.execute(CHUNK_IDS, asked):
+                found[message_id].append(chunk_id)
+        return dict(found)
 
     def statistics(self, *, project: str) -> LinkStatistics:
         """Counts, and the ten chunks that most messages used."""

@@ -39,6 +39,7 @@ COUNT_FORGOTTEN = f"""
         (SELECT count(*) FROM code_patterns WHERE resource_id IN {WANTED})
 """
 FORGET = (f"DELETE FROM code_patterns WHERE resource_id IN {WANTED}", f"DELETE FROM resources WHERE id IN {WANTED}")
+MESSAGE_IDS = "SELECT id FROM chat_history WHERE project = ? AND conversation_id = ? ORDER BY id"
 FORGET_MESSAGES = "DELETE FROM chat_history WHERE project = ? AND conversation_id = ?"
 
 MESSAGES = """
@@ -120,6 +121,11 @@ class SqliteTransfer:
             for statement in FORGET:
                 database.execute(statement, wanted)
             return Forgotten(*counts)
+
+    def message_ids(self, project: str, conversation_id: str) -> list[int]:
+        """What was said in a conversation."""
+        with self._file.reading() as database:
+            return [number for (number,) in database.execute(MESSAGE_IDS, [project, conversation_id])]
 
     def forget_messages(self, project: str, conversation_id: str) -> int:
         """Remove what was said in a conversation."""

@@ -99,8 +99,9 @@ def build_context(
 
 @tool(
     queue=Queue.HIGH,
-    tiers=(Tier.SQLITE,),
+    tiers=(Tier.SQLITE, Tier.NEO4J),
     changes=("chats",),
+    follows=("linked",),
     also_named=("store_context_links_tool",),
     idempotent=True,
 )
@@ -109,10 +110,12 @@ def store_context_links(
     message_id: MessageId,
     chunk_ids: Annotated[list[Id], Field(max_length=1000, description="Ids of the chunks that the message used")],
 ) -> StoredLinks:
-    """Note which chunks a message used: all of them, or none if any id is unknown."""
+    """Note which chunks a message used: all of them, or none if any id is unknown. The graph shows it soon after."""
     call = services.current
     wanted = set(chunk_ids)
     made = services.tiers.links.add(message_id, chunk_ids, project=call.project, job_id=call.id)
+    if wanted:
+        services.memory.link_messages([message_id])
     return StoredLinks(message_id=message_id, links_created=made, links_existing=len(wanted) - made)
 
 

@@ -66,7 +66,7 @@ def link_resources(
 @tool(
     queue=Queue.DEFAULT,
     tiers=(Tier.SQLITE, Tier.NEO4J),
-    cache=Cache(topics=("graph", "memory")),
+    cache=Cache(topics=("graph", "memory", "references")),
     result_ttl_seconds=300,
     aliases={"query": "entity", "relationship_types": "relation_type", "max_depth": "depth"},
 )
@@ -126,7 +126,7 @@ def auto_link_documents(
 @tool(
     queue=Queue.DEFAULT,
     tiers=(Tier.SQLITE, Tier.NEO4J),
-    cache=Cache(topics=("graph", "memory")),
+    cache=Cache(topics=("graph", "memory", "references")),
     result_ttl_seconds=300,
     aliases={"document_id": "doc_id", "depth": "max_depth"},
     also_named=("get_document_relationships_tool",),

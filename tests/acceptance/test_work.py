@@ -95,8 +95,10 @@ def test_context_over_http(web: httpx.Client) -> None:
     agent = Agent(web, "work-context")
     chunks = agent("store_memory", file_name="a.md", content="Basalt is a dark stone.")["vector_ids"]
     message = agent("log_chat", conversation_id="c", content="Which stone is dark?")["message_id"]
-    linked = agent("store_context_links_tool", message_id=str(message), chunk_ids=chunks)
+    linked = agent("store_context_links_tool", message_id=str(message), chunk_ids=chunks, wait_for="linked")
     assert (linked["links_created"], linked["message_id"]) == (1, message)
+    (edge,) = agent("query_graph", entity=f"message:{message}")["relationships"]
+    assert (edge["relationship_type"], edge["target_id"]) == ("REFERENCES", f"chunk:{chunks[0]}")
     (link,) = agent("get_context_links_for_message", message_id=message)["links"]
     assert (link["chunk_id"], link["content"]) == (chunks[0], "Basalt is a dark stone.")
     assert agent("get_messages_for_chunk", chunk_id=chunks[0])["messages"][0]["message_id"] == message

@@ -61,6 +61,7 @@ class Picture:
         relations: Sequence[str] | None = None,
         without: Sequence[str] = (),
         direction: Direction = "both",
+        far_label: str | None = None,
         fan_out: int = 100,
     ) -> dict[End, list[Edge]]:
         def at(end: End) -> list[Edge]:
@@ -69,6 +70,7 @@ class Picture:
                 for edge in self._edges
                 if (relations is None or edge.relation in relations)
                 and edge.relation not in without
+                and far_label in (None, edge.far(end)[0])
                 and ((direction != "in" and edge.source == end) or (direction != "out" and edge.target == end))
             ]
             return sorted(near, key=lambda e: (e.relation, e.far(end), e.source != end))[:fan_out]
@@ -122,6 +124,26 @@ def test_a_hub_shows_no_more_than_is_asked(graph: Graph, project: str) -> None:
     near = walk(graph, project, hub, depth=1, limit=150)
     assert (len(near.steps), near.is_cut) == (150, False)
     assert walk(graph, project, hub, depth=1, limit=149).is_cut
+
+
+def test_the_other_end_may_be_asked_for(graph: Graph, project: str) -> None:
+    """M06: by its label, in either direction; what has another one takes none of the room."""
+    here = ("Document", "a")
+    links = [(here, "CITES", ("Entity", f"{n:03}")) for n in range(150)]
+    graph.merge([], edges_of(project, [*links, (here, "KNOWS", ("Document", "z")), (("Document", "b"), "KNOWS", here)]))
+    found = graph.around(project, [here], far_label="Document", fan_out=2)[here]
+    assert [edge.far(here)[1] for edge in found] == ["b", "z"]
+    assert len(graph.around(project, [here], far_label="Entity", fan_out=200)[here]) == 150
+    assert graph.around(project, [here], far_label="Chunk") == {}
+
+
+def test_every_relation_that_is_taken_can_be_kept(graph: Graph, project: str) -> None:
+    """M06: marks and digits of any alphabet too, which Cypher takes between backticks alone."""
+    one, other = ("Document", "a"), ("Document", "b")
+    for relation in ("M²", "A\u20dd", "MATCH", "É_9"):
+        assert graph.merge([], edges_of(project, [(one, relation, other)])).edges == 1
+        (kept,) = graph.around(project, [one], relations=[relation])[one]
+        assert graph.unlink([kept]) == 1
 
 
 def test_of_two_alike_the_one_that_leads_out_comes_first(graph: Graph, project: str) -> None:
@@ -208,6 +230,7 @@ def test_every_statement_finds_its_nodes_by_the_index(neo4j_server: Bolt) -> Non
     Neo4jGraph(neo4j_server.uri, user="neo4j", password=neo4j_server.password).close()  # declares the constraints
     names = {"label": "Document", "source": "Document", "target": "Chunk", "relation": "CITES"}
     values = {"rows": [], "project": "p", "keys": [], "without": [], "relations": None, "limit": 1, "fan_out": 1}
+    values["far_label"] = None
     statements = [
         graph_cypher.MERGE_NODES, graph_cypher.MERGE_EDGES, graph_cypher.UNLINK, graph_cypher.REMOVE,
         graph_cypher.NODES, graph_cypher.NEIGHBOURS, graph_cypher.AROUND,

@@ -131,6 +131,23 @@ def test_a_large_document_has_related_ones(memory: Memory, tiers: Tiers, project
     ]
 
 
+def test_what_a_text_names_takes_no_related_ones_place(memory: Memory, tiers: Tiers, project: str) -> None:
+    """M08: hundreds of people and addresses that texts name; each passage found shows its first link first."""
+    edges = []
+    for name in ("one.md", "two.md"):
+        memory.add_vectors([f"Obsidian, by {name}."], file_name=name)
+        here = ("Document", name)
+        edges += [Edge(project, here, "MENTIONS", ("Entity", f"@{n:03}")) for n in range(300)]
+        edges += [Edge(project, here, "SIMILAR_TO", ("Document", f"like-{name}-{n:02}")) for n in range(25)]
+    edges += [Edge(project, ("Document", f"like-one.md-{n:02}"), "SIMILAR_TO", ("Document", "one.md")) for n in (0, 1)]
+    tiers.graph.merge([], [*edges, Edge(project, ("Document", "one.md"), "CITES", ("Document", "two.md"))])
+    found = memory.retrieve("obsidian", top_k=3).related
+    assert len(found) == len(set(found)) == 20
+    for name in ("one.md", "two.md"):
+        own = [near.file_name for near in found if near.linked_to == name]
+        assert own == [f"like-{name}-{n:02}" for n in range(10)]
+
+
 class Over:
     """The stores, with another index."""
 

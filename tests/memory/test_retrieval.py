@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -169,4 +169,17 @@ def test_a_wanting_model_is_named_and_words_answer(tmp_path: Path, project: str)
     assert found.retrieved_chunks[0].file_name == "talk-1"
     assert {one.file_name for one in found.retrieved_chunks} == {"talk-0", "talk-1", "talk-2"}
     assert memory.retrieve("who will repaint the lighthouse?", match="words").missing == []
+    without.close()
+
+
+def test_a_graph_that_is_away_keeps_nothing_from_being_found(
+    tmp_path: Path, project: str, free_port: Callable[[], int]
+) -> None:
+    """A02: the graph is for navigation; without it the answer is the same, and says what it lacks."""
+    away = {"NEO4J_URI": f"bolt://127.0.0.1:{free_port()}", "NEO4J_PASSWORD": "wrong"}
+    without = Tiers(build_settings(tmp_path, **away))
+    keep(without, turns(project), embedded=False)
+    found = memory_of(without, project).retrieve("who will repaint the lighthouse?", top_k=3, match="words")
+    assert (found.retrieved_chunks[0].file_name, found.related) == ("talk-1", [])
+    assert [one.signal for one in found.missing] == ["links"]
     without.close()

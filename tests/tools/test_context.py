@@ -11,10 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltmc_jobs.errors import InvalidArguments, NotFound
+from ltmc_jobs.jobs import LINK_MESSAGES
 from ltmc_jobs.llm import minilm
 from ltmc_jobs.memory.context import build, count_tokens
+from ltmc_jobs.queues.contract import ANYONE
+from ltmc_jobs.queues.envelope import Call
 from ltmc_jobs.services import Services
 from tests.tools.calling import Caller, services_without_redis
+from workers.jobs.graph import link_messages
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +123,7 @@ def test_odd_documents_are_named(call: Caller, field: str, odd: Any) -> None:
     )
     with pytest.raises(InvalidArguments) as raised:
         call("build_context", **{"documents": [], **arguments})
-    assert raised.value.details["field"] in (field, "content")
+    assert raised.value.details["field"] in (field, f"{field}.content")
 
 
 def test_links_are_kept_and_read_from_both_ends(call: Caller) -> None:
@@ -151,6 +155,36 @@ def test_links_are_kept_and_read_from_both_ends(call: Caller) -> None:
         "average_links_per_message": 2.0,
         "most_used_chunks": [{"chunk_id": one, "usage_count": 1}, {"chunk_id": two, "usage_count": 1}],
     }
+
+
+def link(call: Caller, message: int) -> dict[str, Any]:
+    """Run the job that follows."""
+    current = Call(str(uuid.uuid4()), LINK_MESSAGES, {}, call.project, ANYONE, "trace", None)
+    return link_messages(Services(call.services.shared, call.services.tiers, current), [message])
+
+
+def test_what_a_message_used_is_in_the_graph(call: Caller) -> None:
+    """M06: REFERENCES from a message to each chunk that it used; again nothing changes, and what is gone leaves it."""
+    texts = (("a.md", "Basalt is a stone."), ("b.md", "Kelp is a plant."))
+    one, two = (call("store_memory", file_name=name, content=text)["vector_ids"][0] for name, text in texts)
+    message = call("log_chat", conversation_id="c", content="What is basalt?")["message_id"]
+    assert link(call, message)["linked"] == link(Caller(call.services, "another"), message)["linked"] == 0
+    assert call("query_graph", entity=f"message:{message}")["found"] is False
+    call("store_context_links", message_id=message, chunk_ids=[one, two])
+    for _ in range(2):
+        assert link(call, message)["linked"] == 1
+        found = call("query_graph", entity=f"message:{message}")["relationships"]
+        assert [(each["relationship_type"], each["target_id"]) for each in found] == [
+            ("REFERENCES", f"chunk:{chunk}") for chunk in (one, two)
+        ]
+    from_chunk = call("query_graph", entity=f"chunk:{two}", relation_type="references")["relationships"]
+    assert [each["source_id"] for each in from_chunk] == [f"message:{message}"]
+    call("forget_memory", file_name="b.md")
+    assert [each["target_id"] for each in call("query_graph", entity=f"message:{message}")["relationships"]] == [
+        f"chunk:{one}"
+    ]
+    assert call("forget_memory", conversation_id="c")["nodes"] == 1
+    assert call("query_graph", entity=f"message:{message}")["found"] is False
 
 
 def test_what_is_unknown_is_listed(call: Caller) -> None:

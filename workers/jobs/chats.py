@@ -24,6 +24,7 @@ def log_retrieval(services: Services, conversation_id: str, query: str, chunk_id
     living = services.tiers.records.chunks(chunk_ids)
     try:
         made = links.add(message.id, [chunk for chunk in chunk_ids if chunk in living], project=call.project)
+        services.memory.link_messages([message.id])
     except NotFound:  # a newer version took a chunk's place just now
         made = 0
     return {"message_id": message.id, "links": made}

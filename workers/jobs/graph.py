@@ -1,4 +1,4 @@
-"""Documents to the graph: their chunks, what they mention, what comes next to them."""
+"""To the graph: documents with their chunks, what they mention and what comes next; messages with what they used."""
 
 from __future__ import annotations
 
@@ -22,3 +22,19 @@ def link_versions(services: Services, versions: list[list[int]]) -> dict[str, An
     for version in current:
         records.mark_linked(version.resource_id, version.version)
     return {"versions": versions, "linked": len(current)}
+
+
+def link_messages(services: Services, message_ids: list[int]) -> dict[str, Any]:
+    """Write messages and their links to the chunks that they used, as they stand now."""
+    tiers, project = services.tiers, services.current.project
+    before = tiers.links.chunk_ids(message_ids, project=project)
+    messages = {number: tiers.chats.message(number, project=project) for number in before}
+    used = [(message, before[number]) for number, message in messages.items() if message is not None]
+    linking.reference(tiers.graph, project, used)
+    # What was forgotten meanwhile would stand in the graph for ever.
+    after = tiers.links.chunk_ids(message_ids, project=project)
+    gone = [number for number in before if tiers.chats.message(number, project=project) is None]
+    dead = {chunk for number in before.keys() - {*gone} for chunk in {*before[number]} - {*after.get(number, ())}}
+    tiers.graph.remove(project, "Message", [str(number) for number in gone])
+    tiers.graph.remove(project, "Chunk", [str(chunk) for chunk in dead])
+    return {"message_ids": message_ids, "linked": len(before) - len(gone)}

@@ -131,11 +131,13 @@ class Graph(Protocol):
         relations: Sequence[str] | None = None,
         without: Sequence[str] = (),
         direction: Direction = "both",
+        far_label: str | None = None,
         fan_out: int = 100,
     ) -> dict[End, list[Edge]]:
         """The edges at each of these nodes, at most `fan_out` of each, those of a node to itself once.
 
-        Ordered by relation and far end, an edge out before the same one in. Nodes without edges are left out.
+        With `far_label`, those whose other end has it. Ordered by relation and far end, an edge out before the same
+        one in. Nodes without edges are left out.
         """
 
     def count(self) -> dict[str, int]:

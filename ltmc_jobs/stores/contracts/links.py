@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from ltmc_jobs.results.context import ContextLink, LinkedMessage, LinkStatistics
@@ -26,6 +26,9 @@ class Links(Protocol):
 
         A page ends early after 2 M characters.
         """
+
+    def chunk_ids(self, message_ids: Iterable[int], *, project: str) -> dict[int, list[int]]:
+        """The chunks that messages used; messages that used none are left out."""
 
     def statistics(self, *, project: str) -> LinkStatistics:
         """Counts, and the ten chunks that most messages used."""

@@ -60,6 +60,9 @@ class Transfer(Protocol):
     def forget(self, project: str, resource_ids: Sequence[int]) -> Forgotten:
         """Remove documents with all that hangs on them, and attempts at code found by them, in one transaction."""
 
+    def message_ids(self, project: str, conversation_id: str) -> list[int]:
+        """What was said in a conversation."""
+
     def forget_messages(self, project: str, conversation_id: str) -> int:
         """Remove what was said in a conversation, with its links; how many messages."""
 
