@@ -63,7 +63,7 @@ class CallMeta:
         """The id that this caller's idempotency key stands for with this tool and these arguments; None without one."""
         if self.idempotency_key is None:
             return None
-        accepted = form.accept(arguments)
+        accepted = form.accept({} if arguments is None else arguments)
         same = [session.project, session.principal.name, form.name, self.idempotency_key, accepted]
         return str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(same, sort_keys=True)))
 

@@ -63,7 +63,8 @@ def _turn(record: dict[str, Any]) -> tuple[str, str] | None:
     content = inner.get("content", inner.get("text"))
     if content is None and isinstance(inner.get("data"), dict):
         content = inner["data"].get("content")
-    text = _text(content).strip()
+    # Half of a surrogate pair, where a client cut a text, is valid JSON and no text: it costs itself, not the session.
+    text = _text(content).strip().encode(errors="replace").decode()
     return (str(who), text) if who in SPEAKERS and text else None
 
 

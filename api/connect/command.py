@@ -73,10 +73,10 @@ def connect(
     if remove:
         _undo(client, targets(client, _with_hooks(asked)), ledger, yes=yes)
     else:
-        _do(client, wanted, ledger, yes=yes)
+        _do(client, wanted, ledger, f"ltmc connect {client}{' --here' * here} --remove", yes=yes)
 
 
-def _do(client: str, wanted: list[Target], ledger: Ledger, *, yes: bool) -> None:
+def _do(client: str, wanted: list[Target], ledger: Ledger, undo: str, *, yes: bool) -> None:
     plans = [connection(target, ledger) for target in wanted]  # all of them, before anything is written
     to_do = [plan for plan in plans if not plan.change.is_none]
     if not to_do:
@@ -91,7 +91,7 @@ def _do(client: str, wanted: list[Target], ledger: Ledger, *, yes: bool) -> None
         plan.change.apply()
         kept = f" (what it had: {ledger.backup(plan.change.file)})" if plan.original is not None else ""
         click.echo(f"wrote {plan.change.file}{kept}")
-    click.echo(f"connected: {AFTER[client]}; `ltmc connect {client} --remove` undoes it")
+    click.echo(f"connected: {AFTER[client]}; `{undo}` undoes it")
 
 
 def _undo(client: str, wanted: list[Target], ledger: Ledger, *, yes: bool) -> None:

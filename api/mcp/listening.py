@@ -63,6 +63,8 @@ class Listening:
         if tasks:
             require(ctx, ["tasks"])
         uris = [uri for uri in wanted.resource_subscriptions or () if uri.startswith(JOB_URI)]
+        if len({*tasks, *(uri.removeprefix(JOB_URI) for uri in uris)}) > MOST_JOBS:
+            raise MCPError(types.INVALID_PARAMS, f"at most {MOST_JOBS} tasks and jobs in one stream")
         known = await self._known(session, client, tasks, [uri.removeprefix(JOB_URI) for uri in uris])
         meta: dict[str, Any] = {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
         watched = Watched()

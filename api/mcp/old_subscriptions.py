@@ -48,8 +48,8 @@ class OldSubscriptions:
         draining = asyncio.ensure_future(self._asking.client_of().draining.wait())
         changes = self._watching.changed(session, watched)
         coming = asyncio.ensure_future(anext(changes))
-        yield ": open\r\n\r\n"
         try:
+            yield ": open\r\n\r\n"
             while not draining.done():
                 await asyncio.wait({coming, draining}, timeout=ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 if coming.done():

@@ -30,8 +30,12 @@ def _of_lines(place: Path) -> Iterator[Item]:
                 continue
             try:
                 found = json.loads(line.decode("utf-8-sig"))
+                if b"\\u" in line:  # half of a surrogate pair is valid JSON, and no text
+                    json.dumps(found, ensure_ascii=False).encode()
             except ValueError as error:
                 found = f"not JSON: {error}"
+            except RecursionError:
+                found = "not JSON of ours: it is nested too deeply"
             yield f"line {number}", _as_ours(found)
 
 

@@ -120,6 +120,13 @@ async def test_what_becomes_of_a_task_is_told(over_http: str) -> None:
     assert foreign not in str(heard)
 
 
+async def test_one_stream_tells_of_no_more_than_it_can(over_http: str) -> None:
+    """Each job that is named costs a look at Redis: so many tasks and jobs, and no more."""
+    wire = Wire(over_http)
+    for named in ({"taskIds": ["x"] * 101}, {"resourceSubscriptions": [f"ltmc://job/{at}" for at in range(101)]}):
+        assert (await wire.error("subscriptions/listen", {"notifications": named}))["code"] == -32602
+
+
 async def test_tasks_of_2025(over_http: str) -> None:
     """The client asks for a task; tasks/result waits for its end; a second cancel is an error."""
     wire = Wire(over_http, OLD)

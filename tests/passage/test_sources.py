@@ -86,3 +86,14 @@ def test_notes_become_documents_and_wiki_links_links(tmp_path: Path) -> None:
     (broken,) = [(where, record) for where, record in found if isinstance(record, str)]
     assert broken[0] == "latin.md"
     assert "cannot be read" in broken[1]
+
+
+def test_a_line_that_is_nested_without_end_stops_no_other(tmp_path: Path) -> None:
+    """Nor does one whose text is half of a surrogate pair."""
+    file = tmp_path / "memory.jsonl"
+    good = '{"kind": "document", "file_name": "\\u00e9.md", "content": "\\ud83d\\ude00"}'
+    file.write_text("\n".join(["[" * 100_000, '{"kind": "document", "content": "\\ud83d"}', good]))
+    deep, half, whole = (record for _, record in records_of(file))
+    assert deep.startswith("not JSON of ours")
+    assert half.startswith("not JSON")
+    assert whole == {"kind": "document", "file_name": "é.md", "content": "😀"}
