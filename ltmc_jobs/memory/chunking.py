@@ -1,7 +1,8 @@
 """Text to chunks that the embedding model reads whole: no character lost, no chunk over the model's limit.
 
 Structure first: a heading stays with its text, fenced code and top-level functions stay whole when they fit.
-Then whole sentences are packed to the limit; a chunk begins with the last sentence of the one before.
+Then whole sentences are packed to the limit; a chunk begins with the last sentence of the one before. In a dialogue
+each turn is cut by itself.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ LINE = re.compile(r"[^\n]*\n|[^\n]+")
 FENCE = re.compile(r" {0,3}(`{3,}+|~{3,}+)")
 HEADING = re.compile(r" {0,3}#{1,6}[ \t]")
 ITEM = re.compile(r"[ \t]*(?:[-*+•|]|\d{1,3}[.)])[ \t]")
+# [10:02] Ada: … or **Ada:** …
+TURN = re.compile(r"[ \t]*(?:[\[(][^\[\]()\n]{1,40}[\])][ \t]*)?[*_]{0,2}[^\W\d_][^:\n]{0,40}:[*_]{0,2}(?:\s|$)")
+    r"[ \t]*(?:[\[(][^\[\]()\n]{1,40}[\])][ \t]*)?[*_]{0,2}[^\W\d_][^:\n]{0,40}:[*_]{0,2}(?:\s|$)"
+)  # [10:02] Ada: …
 CONTINUES = re.compile(r"[ \t)\]}]|(?:else|elif|except|finally|end)\b")  # lines at the margin that end a block
 
 Offsets = npt.NDArray[np.int64]
@@ -58,9 +63,12 @@ def split(text: str, *, kind: str = "document", limit_tokens: int = LIMIT_TOKENS
     if not text or text.isspace():
         return [ChunkText(text, 0, len(text))] if text else []
     words = _Words(text)
-    units = [unit for block in _blocks(text, kind) for unit in _units(text, block, words, limit_tokens)]
+    tiled = [list(_units(text, block, words, limit_tokens)) for block in _blocks(text, kind)]
+    # What two people said is never one passage, however short.
+    parts = tiled if kind == "dialogue" else [[unit for units in tiled for unit in units]]
     return [
         ChunkText(text[units[first].start : units[last].end], units[first].start, units[last].end)
+        for units in parts
         for first, last in _pack(units, limit_tokens)
     ]
 
@@ -121,8 +129,8 @@ def _words_of(text: str, shift: int) -> tuple[Offsets, Offsets, Offsets]:
 
 
 def _blocks(text: str, kind: str) -> Iterator[tuple[int, int, str]]:
-    """Tile a text with (start, end, kind of unit): by structure for documents, by top-level definition for code."""
-    starts = _code_starts(text) if kind == "code" else _prose_starts(text)
+    """Tile a text with (start, end, kind of unit): by structure, by top-level definition for code, by turn of speech."""
+    starts = {"code": _code_starts, "dialogue": _turn_starts}.get(kind, _prose_starts)(text)
     start, block = next(starts)
     for place, following in starts:
         yield start, place, block
@@ -138,6 +146,13 @@ def _code_starts(text: str) -> Iterator[tuple[int, str]]:
         if line.start() == 0 or not (continues or open_block):
             yield line.start(), "code"
         open_block = not continues
+
+
+def _turn_starts(text: str) -> Iterator[tuple[int, str]]:
+    """A block begins where a line names its speaker."""
+    for line in LINE.finditer(text):
+        if line.start() == 0 or TURN.match(line.group()):
+            yield line.start(), "sentence"
 
 
 def _prose_starts(text: str) -> Iterator[tuple[int, str]]:

@@ -205,3 +205,18 @@ def test_a_limit_that_the_model_cannot_read_is_refused(limit: int) -> None:
 def test_tokens_are_counted_to_the_end() -> None:
     """The tokenizer's file asks for a cut at 128; counting does not obey it."""
     assert tokens("word " * 1000) == 1000
+
+
+def test_each_turn_of_a_dialogue_is_cut_by_itself() -> None:
+    """M10: a line that names its speaker begins a turn; what follows belongs to it."""
+    turns = [
+        "# Meeting\n\n",
+        "Ada: hello there\nhow are you?\n",
+        "[10:02] Grace: fine: thanks\n",
+        "**Bob Smith:** ok\n\n",
+        "Ada: bye\n",
+    ]
+    assert [chunk.content for chunk in split("".join(turns), kind="dialogue")] == turns
+    long = "Ada: " + "This is a sentence of some length. " * 60
+    assert len(split(long + "\nBob: yes\n", kind="dialogue")) > 2
+    assert [chunk.content for chunk in split("no speaker here", kind="dialogue")] == ["no speaker here"]
