@@ -55,6 +55,8 @@ class Form:
             first = refused.errors(include_url=False, include_context=False)[0]
             where = ".".join(map(str, first["loc"]))
             raise InvalidArguments(f"{self.name}: {where}: {first['msg']}", field=where) from None
+        except ValueError:  # what pydantic raises for values within values, hundreds deep
+            raise InvalidArguments(f"{self.name}: an argument is nested too deeply") from None
 
     def _check_instead(self, arguments: dict[str, Any]) -> None:
         """Either an argument that stands for others is given, or those are."""

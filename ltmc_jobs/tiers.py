@@ -129,6 +129,7 @@ class Tiers:
             "transfer",
             "graph",
             "vector_rows",
+            "code_patterns",
             "links",
             "todos",
             "chats",

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ltmc_jobs.memory.chunking import split
 from ltmc_jobs.memory.memory import Memory
+from ltmc_jobs.memory.naming import CODE_PATTERN
 from ltmc_jobs.queues.envelope import Call
 from ltmc_jobs.results.code_patterns import (
     CodePattern,
@@ -22,7 +23,6 @@ from ltmc_jobs.results.code_patterns import (
 )
 from ltmc_jobs.stores.contracts import Attempt, CodePatternTable, Filter
 
-CODE_PATTERN = "code_pattern"
 CHUNKS_EACH = 4  # of one attempt, that may stand before the next one
 FAILURES_SHOWN = 10
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from ltmc_jobs.errors import InvalidArguments
 from ltmc_jobs.memory.attempts import Attempts
 from ltmc_jobs.memory.memory import Memory
-from ltmc_jobs.memory.naming import WORDS, relation_of
+from ltmc_jobs.memory.naming import WORDS, check_file_name, relation_of
 from ltmc_jobs.moments import Moment
 from ltmc_jobs.results.transfer import ImportedMemory, RefusedRecord
 from ltmc_jobs.stores.contracts import Corpus, Edge, End, Graph, Node
@@ -96,7 +96,7 @@ class PatternRecord(_Record):
     input_prompt: Text
     generated_code: Text
     result: Literal["pass", "fail", "partial"]
-    execution_time_ms: int | None = None
+    execution_time_ms: Annotated[int, Field(ge=0, le=2**53)] | None = None
     error_message: str | None = None
     tags: list[Word] = []
     created_at: Moment
@@ -188,8 +188,9 @@ class Intake:
         for line, found in wanted.values():
             fields = found.model_dump(exclude={"kind", "created_at"})
             try:
+                check_file_name(found.file_name)
                 is_known = self._tiers.transfer.is_recorded(self._project, fields)
-            except InvalidArguments as error:  # no Unicode text
+            except InvalidArguments as error:  # not its name to take, or no Unicode text
                 self._refuse(line, str(error))
                 continue
             if is_known:

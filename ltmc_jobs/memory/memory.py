@@ -14,6 +14,7 @@ from ltmc_jobs.jobs import LINK_MESSAGES, LOG_RETRIEVAL
 from ltmc_jobs.llm.embedding import Embedder
 from ltmc_jobs.memory import ingestion, retrieval
 from ltmc_jobs.memory.kinds import WEIGHTS, Kind, Weights
+from ltmc_jobs.memory.naming import check_file_name
 from ltmc_jobs.memory.retrieval import Embed, Match, Question
 from ltmc_jobs.queues.contract import JobSpec, following_job_id
 from ltmc_jobs.queues.envelope import Call
@@ -64,6 +65,8 @@ class Memory:
 
     def store(self, documents: Sequence[dict[str, Any]]) -> StoredMemory:
         """Record documents (the fields of Document), each as a new version; embedding, indexing, linking follow."""
+        for document in documents:
+            check_file_name(document["file_name"])
         recorded = [
             ingestion.record(
                 self._tiers.records, Document(project=self._call.project, **document), job_id=self._call.id

@@ -12,6 +12,7 @@ from ltmc_jobs.stores.contracts import Corpus, Edge, End, Graph
 Name = str | int
 
 WORDS = "name"  # the property of an edge that keeps a relation's words as they were given first
+CODE_PATTERN = "code_pattern"  # the type, and the beginning of the names, of what attempts at code are found by
 BY_NUMBER = {"chunk": "Chunk", "message": "Message"}
 _NUMBERED = re.compile(r"(chunk|message):(\d{1,18})")
 _RESOURCE_ID = re.compile(r"[1-9]\d{0,17}")
@@ -29,6 +30,12 @@ def relation_of(words: str) -> str:
         raise InvalidArguments("a relation needs a word, as in: depends on", field="relation")
     name = "_".join(parts)
     return name if name[0].isalpha() and not name[0].islower() else f"R_{name}"
+
+
+def check_file_name(name: str) -> None:
+    """Refuse the name of what an attempt at code is found by: the one would take the other's place."""
+    if name.startswith(f"{CODE_PATTERN}/"):
+        raise InvalidArguments(f"names that begin with {CODE_PATTERN}/ belong to log_code_attempt", field="file_name")
 
 
 def words_of(edge: Edge) -> str:

@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import Protocol
 
 from ltmc_jobs.memory import context
-from ltmc_jobs.memory.attempts import CODE_PATTERN, Attempts
+from ltmc_jobs.memory.attempts import Attempts
 from ltmc_jobs.memory.memory import Memory
+from ltmc_jobs.memory.naming import CODE_PATTERN
 from ltmc_jobs.results.memory import RetrievedChunk
 from ltmc_jobs.results.sources import (
     ContextDocument,
@@ -18,15 +19,16 @@ from ltmc_jobs.results.sources import (
     Source,
     SourceResult,
 )
-from ltmc_jobs.stores.contracts import Chats, Todos
+from ltmc_jobs.stores.contracts import Chats, Corpus, Todos
 
 TOP_DOCUMENTS = 3
-CODE_BESIDE = 20  # attempts at code that may stand among a project's nearest documents
 
 
 class Tiers(Protocol):
     """What is searched beside the memory."""
 
+    @property
+    def corpus(self) -> Corpus: ...
     @property
     def chats(self) -> Chats: ...
     @property
@@ -73,8 +75,14 @@ class Sources:
         )
 
     def _documents(self, query: str, top_k: int, _conversation_id: str | None) -> list[ContextDocument]:
-        found = self._memory.retrieve(query, top_k=top_k + CODE_BESIDE, explain=True).retrieved_chunks
-        return [_passage(chunk) for chunk in found if chunk.resource_type != CODE_PATTERN][:top_k]
+        types = self._tiers.corpus.types(self._project)
+        others = tuple(kind for kind in types if kind != CODE_PATTERN)
+        if types and not others:
+            return []
+        # Asked for by their types only where attempts at code, however near, could take their places.
+        scope = self._memory.scope(resource_types=others if CODE_PATTERN in types else ())
+        found = self._memory.retrieve(query, scope=scope, top_k=top_k, explain=True)
+        return [_passage(chunk) for chunk in found.retrieved_chunks]
 
     def _code(self, query: str, top_k: int, _conversation_id: str | None) -> list[ContextDocument]:
         return [

@@ -22,6 +22,7 @@ _NUMBERED = """
     SELECT r.id, r.file_name, r.resource_type FROM json_each(:wanted) wanted
     CROSS JOIN resources r ON r.id = wanted.value AND r.project = :project
 """
+_TYPES = "SELECT DISTINCT resource_type FROM resource_versions WHERE project = ? ORDER BY resource_type"
 _HOLDERS = """
     SELECT c.id, c.resource_id FROM json_each(:wanted) wanted CROSS JOIN resource_chunks c ON c.id = wanted.value
 """
@@ -61,6 +62,11 @@ class SqliteCorpus:
     def numbered(self, project: str, resource_ids: Iterable[int]) -> dict[int, StoredDocument]:
         """Documents by their ids."""
         return {found.resource_id: found for found in self._documents(_NUMBERED, project, list(resource_ids))}
+
+    def types(self, project: str) -> list[str]:
+        """The types that the documents of a project have, or had."""
+        with self._file.reading() as database:
+            return [name for (name,) in database.execute(_TYPES, [project])]
 
     def holders(self, chunk_ids: Iterable[int]) -> dict[int, int]:
         """The document that each chunk is of."""

@@ -11,6 +11,7 @@ from ltmc_jobs.errors import InvalidArguments, NoModel
 from ltmc_jobs.services import Services
 from tests.tools.calling import Caller, services_without_redis
 
+NAMED = "code_pattern/7"
 SOURCES = ["document", "code", "chat", "todo"]
 
 
@@ -46,6 +47,26 @@ def test_each_source_reads_its_own_store(call: Caller) -> None:
     assert found["combined_answer"] is None
     scores = [one["score"] for one in found["top_documents"]]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_attempts_take_no_documents_place(call: Caller) -> None:
+    """A05: a project full of code still shows its documents; one that has nothing else shows none."""
+    for n in range(40):
+        call("log_code_attempt", input_prompt=f"when does the harbour open {n}", generated_code="x", result="pass")
+    found = call("route_query", query="when does the harbour open", source_types=["document"], top_k=1)
+    assert [one["title"] for one in found["results_by_source"]["document"]["documents"]] == ["harbour.md"]
+    alone = Caller(call.services, f"p-{uuid.uuid4().hex}")
+    alone("log_code_attempt", input_prompt="open the harbour", generated_code="x", result="pass")
+    assert alone("route_query", query="harbour", source_types=["document"])["total_documents"] == 0
+
+
+def test_nobody_takes_an_attempts_name(call: Caller) -> None:
+    """A23: neither stored nor imported, for the one would take the other's place."""
+    with pytest.raises(InvalidArguments, match="log_code_attempt") as raised:
+        call("store_memory", documents=[{"file_name": "a.md", "content": "x"}, {"file_name": NAMED, "content": "x"}])
+    assert raised.value.details == {"field": "file_name"}
+    taken = call("import_memory", records=[{"kind": "document", "file_name": NAMED, "content": "x"}])
+    assert (taken["documents"], len(taken["refused"])) == (0, 1)
 
 
 def test_sources_top_k_and_budget_are_limits_of_their_own(call: Caller) -> None:

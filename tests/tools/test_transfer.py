@@ -246,3 +246,16 @@ def test_a_bad_record_is_told_with_its_line_and_stops_nothing(call: Caller) -> N
     assert reasons[19] == "timestamp: Field required"
     assert done["documents"] == 2
     assert [record["content"] for record in exported(call)] == ["Good.", "Next."]
+
+
+def test_a_number_beyond_all_stops_nothing(call: Caller) -> None:
+    """Hostile records: the others are taken; what is nested too deeply is refused as the caller's fault."""
+    made = {"input_prompt": "a", "generated_code": "b", "result": "pass", "created_at": "2026-01-01"}
+    todo = {"kind": "todo", "title": "Sleep", "created_at": "2026-01-01"}
+    done = call("import_memory", records=[{"kind": "pattern", "execution_time_ms": 10**30, **made}, todo])
+    assert (done["todos"], done["patterns"], [refused["line"] for refused in done["refused"]]) == (1, 0, [1])
+    deep: dict[str, Any] = {}
+    for _ in range(400):
+        deep = {"in": deep}
+    with pytest.raises(InvalidArguments, match="too deeply"):
+        call("log_chat", conversation_id="c", content="x", metadata=deep)

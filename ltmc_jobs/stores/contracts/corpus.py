@@ -28,6 +28,9 @@ class Corpus(Protocol):
     def numbered(self, project: str, resource_ids: Iterable[int]) -> dict[int, StoredDocument]:
         """Documents by their ids, those that are there."""
 
+    def types(self, project: str) -> list[str]:
+        """The types that the documents of a project have, or had."""
+
     def holders(self, chunk_ids: Iterable[int]) -> dict[int, int]:
         """The document that each chunk is of, by the ids of both; without chunks that are gone."""
 
