@@ -71,10 +71,10 @@ def create_app(settings: Settings) -> FastAPI:
     routers += [docs_page.router(), _status(settings, shared, looking)]
     index: dict[str, Any] = {"summary": "What is served where", "responses": openapi.answers({"type": "object"})}
     routers[-1].add_api_route("/", _index(app, routers), tags=["status"], **index)
+    app.router.routes.extend(mcp.routes)  # first: every route in front of it is looked at with each call
     for router in routers:
         app.include_router(router)
     app.mount("/rq", proxy.Proxy(settings))
-    app.router.routes.extend(mcp.routes)
     for kind in (LtmcError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _answer_error)
     app.add_middleware(Guard, settings=settings)

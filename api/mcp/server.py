@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ from ltmc_jobs.queues.contract import Principal
 from ltmc_jobs.settings import Settings
 
 LIST_TTL_MS = 60_000
+MIRROR = '"x-mcp-header"'  # on an argument that a header repeats
 
 
 def build(
@@ -39,7 +41,7 @@ def build(
     watching = Watching(asking)
     shown = types.ListToolsResult(tools=[listed(form) for form in registry.forms()])
     shown_2025 = types.ListToolsResult(tools=[as_2025(tool) for tool in shown.tools])
-    schemas = {tool.name: tool.input_schema for tool in shown.tools}
+    mirrored = {tool.name: tool.input_schema for tool in shown.tools if MIRROR in json.dumps(tool.input_schema)}
 
     async def list_tools(ctx: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         return shown if is_modern(ctx) else shown_2025
@@ -56,7 +58,7 @@ def build(
         on_call_tool=Calls(asking, tasks).call,
         on_subscriptions_listen=Listening(asking, watching).listen,
         **offering(asking, subscriptions or OldSubscriptions(asking, watching)),
-        get_tool_input_schema=schemas.get,  # else every call would list all tools to check its headers
+        get_tool_input_schema=mirrored.get,  # only these are walked to check a call's headers
         cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS, scope="public")},
     )
     server.middleware.clear()  # OpenTelemetry's, a third of a call's cost; our traces travel in the envelope
