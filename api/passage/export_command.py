@@ -21,7 +21,7 @@ KINDS = ("document", "message", "todo", "pattern", "link")
 
 
 @click.command("export-memory")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--project", help="Project to read [LTMC_PROJECT]")
 @click.option("--kinds", multiple=True, type=click.Choice(KINDS), help="Only records of this kind; repeatable")
 @click.option("--file-name", help="Only the document of this name")

@@ -210,6 +210,7 @@ def test_for_one_folder_and_over_http(home: Path) -> None:
         os.chdir(folder)
         done = run(client, "--yes", "--here", "--http", "--no-hooks", "--project", "p")
         assert done.exit_code == 0, done.output
+        assert f"ltmc connect {client} --here --remove" in done.output
         text = (folder / server).read_text()
         assert "/mcp?project=p" in text
         assert "hook" not in "".join(map(str, everything(folder)))
