@@ -38,14 +38,6 @@ NODES = """
     MATCH (n:`{label}` {{project: $project}}) WHERE n.key IN $keys
     RETURN n.key AS key, properties(n) AS properties ORDER BY key
 """
-NEIGHBOURS = """
-    MATCH (n:`{label}` {{project: $project}})-[e]-()
-    WHERE n.key IN $keys AND ($relations IS NULL OR type(e) IN $relations) AND NOT type(e) IN $without
-    WITH DISTINCT e, startNode(e) AS s, endNode(e) AS t
-    RETURN labels(s)[0] AS source_label, s.key AS source, type(e) AS relation, labels(t)[0] AS target_label,
-           t.key AS target, properties(e) AS properties
-    ORDER BY source_label, source, relation, target_label, target LIMIT $limit
-"""
 AROUND = """
     MATCH (n:`{label}` {{project: $project}}){pattern}(m)
     WHERE n.key IN $keys AND NOT type(e) IN $without AND m.project = $project AND m.key IS NOT NULL

@@ -83,38 +83,6 @@ class Neo4jGraph:
         rows = self._read(cypher.named(cypher.NODES, label=label), project=project, keys=list(keys))
         return [Node(project, label, row["key"], _without_identity(row["properties"])) for row in rows]
 
-    def neighbours(
-        self,
-        project: str,
-        label: str,
-        keys: Sequence[str],
-        *,
-        relations: Sequence[str] | None = None,
-        without: Sequence[str] = (),
-        limit: int = 100,
-    ) -> list[Edge]:
-        """Edges at depth one around the given nodes, both directions, ordered by source, relation and target."""
-        for relation in (*(relations or ()), *without):
-            check_graph_name(relation)
-        rows = self._read(
-            cypher.named(cypher.NEIGHBOURS, label=label),
-            project=project,
-            keys=list(keys),
-            relations=None if relations is None else list(relations),
-            without=list(without),
-            limit=max(limit, 0),
-        )
-        return [
-            Edge(
-                project,
-                (row["source_label"], row["source"]),
-                row["relation"],
-                (row["target_label"], row["target"]),
-                row["properties"],
-            )
-            for row in rows
-        ]
-
     def around(
         self,
         project: str,

@@ -40,19 +40,6 @@ _NODES = """
     SELECT key, properties FROM graph_nodes WHERE project = :project AND label = :label
     AND key IN (SELECT value FROM json_each(:keys)) ORDER BY key
 """
-# Each direction by its own index, and UNION, which drops the second sight of an edge between two of the given nodes.
-_NEIGHBOURS = """
-    SELECT source_label, source_key, relation, target_label, target_key, properties FROM graph_edges
-    WHERE project = :project AND source_label = :label AND source_key IN (SELECT value FROM json_each(:keys))
-      AND (:relations IS NULL OR relation IN (SELECT value FROM json_each(:relations)))
-      AND relation NOT IN (SELECT value FROM json_each(:without))
-    UNION
-    SELECT source_label, source_key, relation, target_label, target_key, properties FROM graph_edges
-    WHERE project = :project AND target_label = :label AND target_key IN (SELECT value FROM json_each(:keys))
-      AND (:relations IS NULL OR relation IN (SELECT value FROM json_each(:relations)))
-      AND relation NOT IN (SELECT value FROM json_each(:without))
-    ORDER BY 1, 2, 3, 4, 5 LIMIT :limit
-"""
 # One node in one direction: in the order of the index, so that a hub costs no more than what is taken of it.
 _AROUND = """
     SELECT relation, {far}_label, {far}_key, properties FROM graph_edges
@@ -100,33 +87,6 @@ class SqliteGraph:
         with self._file.reading() as database:
             found = database.execute(_NODES, {"project": project, "label": label, "keys": _json(list(keys))})
             return [Node(project, label, key, json.loads(properties)) for key, properties in found]
-
-    def neighbours(
-        self,
-        project: str,
-        label: str,
-        keys: Sequence[str],
-        *,
-        relations: Sequence[str] | None = None,
-        without: Sequence[str] = (),
-        limit: int = 100,
-    ) -> list[Edge]:
-        """Edges at depth one around the given nodes, both directions, ordered by source, relation and target."""
-        for name in (label, *(relations or ()), *without):
-            check_graph_name(name)
-        asked = {
-            "project": project,
-            "label": label,
-            "keys": _json(list(keys)),
-            "relations": None if relations is None else _json(list(relations)),
-            "without": _json(list(without)),
-            "limit": max(limit, 0),
-        }
-        with self._file.reading() as database:
-            return [
-                Edge(project, (row[0], row[1]), row[2], (row[3], row[4]), json.loads(row[5]))
-                for row in database.execute(_NEIGHBOURS, asked)
-            ]
 
     def around(
         self,

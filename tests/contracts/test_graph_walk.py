@@ -229,11 +229,11 @@ def test_every_statement_finds_its_nodes_by_the_index(neo4j_server: Bolt) -> Non
     """M06: what is asked for is found by the uniqueness constraint of its label; nothing is scanned."""
     Neo4jGraph(neo4j_server.uri, user="neo4j", password=neo4j_server.password).close()  # declares the constraints
     names = {"label": "Document", "source": "Document", "target": "Chunk", "relation": "CITES"}
-    values = {"rows": [], "project": "p", "keys": [], "without": [], "relations": None, "limit": 1, "fan_out": 1}
+    values = {"rows": [], "project": "p", "keys": [], "without": [], "fan_out": 1}
     values["far_label"] = None
     statements = [
         graph_cypher.MERGE_NODES, graph_cypher.MERGE_EDGES, graph_cypher.UNLINK, graph_cypher.REMOVE,
-        graph_cypher.NODES, graph_cypher.NEIGHBOURS, graph_cypher.AROUND,
+        graph_cypher.NODES, graph_cypher.AROUND,
     ]  # fmt: skip
     off = NotificationMinimumSeverity.OFF
     login = ("neo4j", neo4j_server.password)

@@ -29,7 +29,7 @@ def test_nodes_and_edges_come_back(make_settings: MakeSettings, neo4j_server: Bo
     assert graph.count() == {"nodes": 0, "edges": 0}
     assert graph_copy.put_back(settings, tmp_path / "graph") == {"nodes": 3, "edges": 2}
     assert graph.nodes("copies", "Document", [node.key for node in nodes]) == nodes
-    assert graph.neighbours("copies", "Document", ["0.md"]) == edges
+    assert graph.around("copies", [("Document", "0.md")])["Document", "0.md"] == edges
     with graph_copy.Neo4jSession(settings) as session:
         found = session.run("MATCH (n:Stranger) DETACH DELETE n RETURN count(n) AS total").single()
         assert found is not None

@@ -108,21 +108,6 @@ class Graph(Protocol):
     def nodes(self, project: str, label: str, keys: Sequence[str]) -> list[Node]:
         """The nodes that exist under these keys, by key."""
 
-    def neighbours(
-        self,
-        project: str,
-        label: str,
-        keys: Sequence[str],
-        *,
-        relations: Sequence[str] | None = None,
-        without: Sequence[str] = (),
-        limit: int = 100,
-    ) -> list[Edge]:
-        """Edges at depth one around the given nodes, both directions, ordered by source, relation and target.
-
-        Of these relations alone, if given, and never of those in `without`.
-        """
-
     def around(
         self,
         project: str,
