@@ -18,8 +18,8 @@ Remember: store_memory(file_name, content) keeps a document: notes, decisions, c
 file_name again makes a new version, so choose names that you would choose again. Recall: retrieve_memory(query) finds \
 passages by meaning; ask in plain words, and do so before you say that you don't know.
 
-A stored document can be found by its words at once, and by its meaning a moment later. To read your own writes, \
-store with wait_for="searchable".
+A stored document can be found by its words at once, and by its meaning a moment later, for which store_memory waits \
+up to 2 s. With wait_for="searchable" it waits as long as it takes.
 
 Every call is a job in a queue. Most answer within the wait (20 s; _meta "ltmc/wait" sets it, in seconds, 0 to 45). \
 One that takes longer answers with {"job": {"job_id": ...}}: that is no failure and the job goes on, so don't call the \
