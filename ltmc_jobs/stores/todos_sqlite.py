@@ -41,7 +41,8 @@ LISTED_IN_STATE = "WHERE t.project = :project AND t.completed = :completed "
 NEWEST_FIRST = "ORDER BY t.created_at DESC, t.id DESC LIMIT :limit OFFSET :offset"
 MATCHES = """
     WITH worded AS MATERIALIZED (
-        SELECT rowid AS id, -bm25(todo_words, 4.0, 1.0) AS weight FROM todo_words WHERE todo_words MATCH :words),
+        SELECT t.id, -bm25(todo_words, 4.0, 1.0) AS weight FROM todo_words
+        CROSS JOIN todos t ON t.id = todo_words.rowid AND t.project = :project WHERE todo_words MATCH :words),
     matches AS (
         SELECT t.*, coalesce(worded.weight / (1 + worded.weight), 0) + CASE
             WHEN instr(lower(t.title), lower(:query)) THEN 2
