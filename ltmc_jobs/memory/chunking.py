@@ -36,8 +36,6 @@ HEADING = re.compile(r" {0,3}#{1,6}[ \t]")
 ITEM = re.compile(r"[ \t]*(?:[-*+•|]|\d{1,3}[.)])[ \t]")
 # [10:02] Ada: … or **Ada:** …
 TURN = re.compile(r"[ \t]*(?:[\[(][^\[\]()\n]{1,40}[\])][ \t]*)?[*_]{0,2}[^\W\d_][^:\n]{0,40}:[*_]{0,2}(?:\s|$)")
-    r"[ \t]*(?:[\[(][^\[\]()\n]{1,40}[\])][ \t]*)?[*_]{0,2}[^\W\d_][^:\n]{0,40}:[*_]{0,2}(?:\s|$)"
-)  # [10:02] Ada: …
 CONTINUES = re.compile(r"[ \t)\]}]|(?:else|elif|except|finally|end)\b")  # lines at the margin that end a block
 
 Offsets = npt.NDArray[np.int64]
@@ -129,7 +127,7 @@ def _words_of(text: str, shift: int) -> tuple[Offsets, Offsets, Offsets]:
 
 
 def _blocks(text: str, kind: str) -> Iterator[tuple[int, int, str]]:
-    """Tile a text with (start, end, kind of unit): by structure, by top-level definition for code, by turn of speech."""
+    """Tile a text with (start, end, kind of unit): by structure, code by top-level definition, a dialogue by turn."""
     starts = {"code": _code_starts, "dialogue": _turn_starts}.get(kind, _prose_starts)(text)
     start, block = next(starts)
     for place, following in starts:
