@@ -47,6 +47,7 @@ class Cache:
 
     topics: tuple[str, ...]
     ttl_seconds: int | None = None  # None: the setting's
+    unless: tuple[str, ...] = ()  # arguments that ask for an effect: with one of them the tool is always run
 
 
 class Options(TypedDict, total=False):

@@ -35,7 +35,7 @@ class ToolCache:
         self, tool: Tool, project: str, arguments: dict[str, Any]
     ) -> tuple[str | None, dict[str, Any] | None]:
         """The key under which the result belongs, and the entry there, `{job_id, result}`; (None, None): no cache."""
-        if tool.cache is None:
+        if tool.cache is None or any(arguments.get(name) for name in tool.cache.unless):
             return None, None
         generations: Any = await self._async_connection.mget(
             [keys.key(project, "topic", topic) for topic in (tool.cache.topics if tool.cache else ())]

@@ -96,7 +96,7 @@ def store_memory(
 @tool(
     queue=Queue.DEFAULT,
     tiers=(Tier.SQLITE, Tier.FAISS, Tier.NEO4J),
-    cache=Cache(topics=("memory", "weights", "graph")),
+    cache=Cache(topics=("memory", "weights", "graph"), unless=("log_query",)),
     result_ttl_seconds=300,  # long, asked for often, and as good when asked for again
 )
 def retrieve_memory(
