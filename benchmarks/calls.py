@@ -68,7 +68,7 @@ class Length:
     many: int = 50  # clients, where it is not one
 
 
-FULL = Length(rounds=3, seconds=3.0, mixture_seconds=60.0, watch_seconds=12.0)
+FULL = Length(rounds=3, seconds=2.0, mixture_seconds=60.0, watch_seconds=12.0)
 QUICK = Length(rounds=1, seconds=0.3, mixture_seconds=1.0, watch_seconds=1.0, many=8)
 
 
