@@ -35,6 +35,7 @@ def link_messages(services: Services, message_ids: list[int]) -> dict[str, Any]:
     after = tiers.links.chunk_ids(message_ids, project=project)
     gone = [number for number in before if tiers.chats.message(number, project=project) is None]
     dead = {chunk for number in before.keys() - {*gone} for chunk in {*before[number]} - {*after.get(number, ())}}
-    tiers.graph.remove(project, "Message", [str(number) for number in gone])
-    tiers.graph.remove(project, "Chunk", [str(chunk) for chunk in dead])
+    if gone or dead:
+        tiers.graph.remove(project, "Message", [str(number) for number in gone])
+        tiers.graph.remove(project, "Chunk", [str(chunk) for chunk in dead])
     return {"message_ids": message_ids, "linked": len(before) - len(gone)}
