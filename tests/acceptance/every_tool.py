@@ -94,7 +94,7 @@ ROWS = [
     Row(
         "store_context_links",
         {"message_id": "$message", "chunk_ids": ["$chunk"]},
-        {"message_id": "$message", "chunk_ids": ["$chunk"]},
+        {"message_id": "$message", "chunk_ids": ["$chunk"], "wait_for": "linked"},
     ),
     Row("get_context_links_for_message", {"message_id": "$message"}, {"message_id": "$message", **WINDOW}),
     Row("get_messages_for_chunk", {"chunk_id": "$chunk"}, {"chunk_id": "$chunk", **WINDOW}),
