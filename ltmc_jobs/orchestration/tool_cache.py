@@ -48,8 +48,8 @@ class ToolCache:
     def fill(self, tool: Tool, cache_key: str, job_id: str, result: Any) -> None:
         """Keep a result under the key that travelled with its job; the entries nearest to their end make room."""
         entry = json.dumps({"job_id": job_id, "result": result})
-        if len(entry) > ENTRY_BYTES:
-            return
+        if len(entry) > ENTRY_BYTES or (isinstance(result, dict) and result.get("missing")):
+            return  # too long, or made while something was away
         ttl = (tool.cache.ttl_seconds if tool.cache else None) or self._ttl_seconds
         self._index.keep(kind_of(tool), cache_key, entry, ttl)
 
