@@ -29,7 +29,7 @@ class Weights:
     neighbours: float
 
 
-# Measured on dialogues, documents and code (benchmarks/README.md); broad optima, nothing hangs on the second digit.
+# Measured on dialogues, documents and code; benchmarks/README.md tells how much hangs on each.
 WEIGHTS = {
     Kind.DIALOGUE: Weights(meaning=0.5, words=0.5, neighbours=0.35),
     Kind.DOCUMENT: Weights(meaning=0.4, words=0.6, neighbours=0.1),
