@@ -13,10 +13,13 @@ from ltmc_jobs.errors import ModelMismatch
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.stores.sqlite_file import SqliteFile
 
+# One row is enough of a text that thousands of chunks have.
 KNOWN = """
-    SELECT t.digest, v.vector FROM json_each(?) wanted
-    JOIN vector_texts t ON t.digest = wanted.value JOIN vectors v ON v.chunk_id = t.chunk_id AND v.model = ?
-    GROUP BY t.digest
+    SELECT digest, vector FROM (
+        SELECT wanted.value AS digest, (
+            SELECT v.vector FROM vector_texts t JOIN vectors v ON v.chunk_id = t.chunk_id AND v.model = ?
+            WHERE t.digest = wanted.value LIMIT 1) AS vector
+        FROM json_each(?) wanted) WHERE vector IS NOT NULL
 """
 NOTE_TEXT = """
     INSERT OR REPLACE INTO vector_texts (chunk_id, digest)
@@ -61,9 +64,9 @@ class SqliteVectorRows:
     def known(self, digests: Iterable[str], *, model: str) -> dict[str, npt.NDArray[np.float32]]:
         """The stored vectors of texts, of this model."""
         with self._file.reading() as database:
-            wanted = json.dumps(list(digests))
+            wanted = json.dumps(list(set(digests)))
             return {
-                digest: np.frombuffer(blob, dtype="<f4") for digest, blob in database.execute(KNOWN, [wanted, model])
+                digest: np.frombuffer(blob, dtype="<f4") for digest, blob in database.execute(KNOWN, [model, wanted])
             }
 
     def note_texts(self, texts: Iterable[tuple[int, str]]) -> None:

@@ -51,6 +51,8 @@ def test_every_tool_is_a_command_with_its_words_and_options(platform: Platform) 
     for form in registry.forms():
         name = form.name.replace("_", "-")
         assert name in shown
+        if form.name in ("export_memory", "import_memory"):  # whole files have commands of their own
+            continue
         text = " ".join(called(platform, name, "--help").stdout.split())
         assert " ".join(form.description.split()) in text
         for option in form.input_schema["properties"]:
@@ -114,7 +116,7 @@ def test_a_call_that_does_not_wait_gives_its_job(platform: Platform) -> None:
 def test_a_wrong_call_is_told_apart_from_a_failed_one(platform: Platform) -> None:
     """Exit code 2 for the caller's fault, one line each."""
     for arguments, told in (
-        (("store-memory", "--file-name", "a"), "--content"),
+        (("store-memory", "--file-name", "a"), "content is required"),
         (("store-memory", "--file-name", "", "--content", "x"), "invalid_arguments: store_memory: file_name"),
         (("retrieve-memory",), "QUERY"),
         (("retrieve-memory", "x", "--query", "y"), "twice"),

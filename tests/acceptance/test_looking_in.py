@@ -13,7 +13,7 @@ from tests.acceptance.test_cli import called, on_terminal, printed
 from tests.conftest import wait_until
 
 TRACE = "n08-trace.of_one-request"
-STEPS = {"store_memory", "embed_texts", "index_version", "link_version"}
+STEPS = {"store_memory", "embed_texts", "index_versions", "link_versions"}
 
 
 @pytest.fixture(scope="module")

@@ -43,8 +43,8 @@ def test_the_graph_is_where_neo4j_uri_says(
         on_neo4j = use_the_tools(own.url, "tools-on-either")
         assert on_neo4j == use_the_tools(platform.url, "tools-on-either")
         assert on_neo4j["links"] == [
-            "harbour.md MENTIONS @ada", "harbour.md MENTIONS tides.md", "harbour.md SIMILAR_TO ships.md",
-            "harbour.md depends on tides.md", "tides.md caused by moon",
+            "harbour.md DEPENDS_ON tides.md", "harbour.md MENTIONS @ada", "harbour.md MENTIONS tides.md",
+            "harbour.md SIMILAR_TO ships.md", "tides.md caused by moon",
         ]  # fmt: skip
         for name in (project, "tools-on-either"):
             driver.execute_query("MATCH (n {project: $project}) DETACH DELETE n", project=name)

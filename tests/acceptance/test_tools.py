@@ -62,7 +62,9 @@ def test_t03_the_listed_schema_and_the_server_agree_over_every_call(web: httpx.C
     values: list[Any] = [None, True, 0, -1, 3, 501, 2.5, "", "x", "x" * 65, "meaning", "finished", [], {}, ["x"]]
     full: dict[str, Any] = {"file_name": "t03", "content": "x", "query": "x", "job_id": NO_SUCH_JOB}
     full |= {"conversation_id": "t03", "source_tool": "t03", "title": "x", "documents": [{"content": "x"}]}
-    full |= {"todo_id": 1, "message_id": 1, "chunk_id": 1, "chunk_ids": [1]}
+    full |= {"todo_id": 1, "message_id": 1, "chunk_id": 1, "chunk_ids": [1], "doc_type": "note", "kind": "code"}
+    full |= {"input_prompt": "x", "generated_code": "x", "result": "pass", "entity": "x", "document_id": "x"}
+    full |= {"source_id": "x", "target_id": "y", "relation": "z", "answers": {}, "doc_id": "x", "records": []}
     for tool in say(web, request("tools/list"))["result"]["tools"]:
         schema = tool["inputSchema"]
         base = {name: full[name] for name in schema.get("required", [])}
@@ -74,7 +76,10 @@ def test_t03_the_listed_schema_and_the_server_agree_over_every_call(web: httpx.C
             answers |= {a["id"]: a for a in say(web, calls[start : start + 100], project="t03", wait=0)}
         for n, arguments in enumerate(tried):
             refused = answers[n].get("error", {}).get("code") == -32602
-            assert refused is not Draft202012Validator(schema).is_valid(arguments), (tool["name"], arguments)
+            fits = Draft202012Validator(schema).is_valid(arguments)
+            # One argument may stand for others: then which are needed is more than a schema says.
+            instead = registry.find(tool["name"]).form.instead
+            assert refused is not fits or (fits and instead), (tool["name"], arguments)
 
 
 def test_t04_the_seeds_curl_works_verbatim(platform: Platform) -> None:
