@@ -144,11 +144,10 @@ def victim_of(platform: Platform, name: str) -> int:
         supervisor = psutil.Process(record_of(platform).supervisor.pid)
         return next(one.pid for one in supervisor.children() if one.name() == "sh")
     pools = wait_until(lambda: (known := workers_of(platform)) and set(POOLS) <= set(known.values()) and known)
-    alive = fleet_of(platform)
-    if name == "scheduler":
-        (pid,) = alive - set(pools)
+    if name == "scheduler":  # what ran apart after the last kill has ended by then
+        (pid,) = wait_until(lambda: len(rest := fleet_of(platform) - set(workers_of(platform))) == 1 and rest)
         return int(pid)
-    return int(next(pid for pid in alive if pools.get(pid) == name))
+    return int(next(pid for pid in fleet_of(platform) if pools.get(pid) == name))
 
 
 def is_whole(platform: Platform, processes_before: int) -> bool:
