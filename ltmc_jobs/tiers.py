@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import TypeVar
 
 from ltmc_jobs import stores
 from ltmc_jobs.llm import minilm
@@ -22,6 +24,8 @@ from ltmc_jobs.stores.contracts import (
     WeightTable,
 )
 from ltmc_jobs.stores.contracts.transfer import EdgeList, Transfer
+
+T = TypeVar("T")
 
 MODELS = 2  # more than one is needed only while all is embedded anew
 
@@ -53,43 +57,45 @@ class Tiers:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        return stores.open_catalogue(self._settings)
+        return self._beside(stores.open_catalogue)
 
     @cached_property
     def corpus(self) -> Corpus:
-        return stores.open_corpus(self._settings)
+        return self._beside(stores.open_corpus)
 
     @cached_property
     def chats(self) -> Chats:
-        return stores.open_chats(self._settings)
+        return self._beside(stores.open_chats)
 
     @cached_property
     def todos(self) -> Todos:
-        return stores.open_todos(self._settings)
+        return self._beside(stores.open_todos)
 
     @cached_property
     def links(self) -> Links:
-        return stores.open_links(self._settings)
+        return self._beside(stores.open_links)
 
     @cached_property
     def transfer(self) -> Transfer:
-        return stores.open_transfer(self._settings)
+        return self._beside(stores.open_transfer)
 
     @cached_property
     def edges(self) -> EdgeList:
+        if self._settings.graph_address.startswith("sqlite"):
+            return self._beside(stores.open_edges)
         return stores.open_edges(self._settings)
 
     @cached_property
     def code_patterns(self) -> CodePatternTable:
-        return stores.open_code_patterns(self._settings)
+        return self._beside(stores.open_code_patterns)
 
     @cached_property
     def weights(self) -> WeightTable:
-        return stores.open_weights(self._settings)
+        return self._beside(stores.open_weights)
 
     @cached_property
     def vector_rows(self) -> VectorRows:
-        return stores.open_vector_rows(self._settings)
+        return self._beside(stores.open_vector_rows)
 
     @property
     def vectors(self) -> Vectors:
@@ -105,6 +111,8 @@ class Tiers:
 
     @cached_property
     def graph(self) -> Graph:
+        if self._settings.graph_address.startswith("sqlite"):
+            return self._beside(stores.open_graph)
         return stores.open_graph(self._settings)
 
     @property
@@ -120,6 +128,11 @@ class Tiers:
                 self._embedders.pop(next(iter(self._embedders)))
             self._embedders[model] = opened
         return self._embedders[model]
+
+    def _beside(self, open_store: Callable[[Settings], T]) -> T:
+        """Open a store in the records' file, which must be there: where none is, this would make a new memory."""
+        self.records.check()
+        return open_store(self._settings)
 
     def close(self) -> None:
         while self._vectors:

@@ -68,7 +68,7 @@ def test_a_call_becomes_a_job_and_its_result_comes_back(run: Callable[..., Any])
     shown = answer.as_dict()
     assert shown["success"] is True
     assert shown["job_id"] == answer.job_id
-    assert shown["state"] == "recorded"
+    assert shown["state"] == "searchable"
 
 
 def test_without_a_wait_the_answer_is_a_handle(run: Callable[..., Any]) -> None:
