@@ -144,9 +144,9 @@ def victim_of(platform: Platform, name: str) -> int:
         supervisor = psutil.Process(record_of(platform).supervisor.pid)
         return next(one.pid for one in supervisor.children() if one.name() == "sh")
     pools = wait_until(lambda: (known := workers_of(platform)) and set(POOLS) <= set(known.values()) and known)
-    if name == "scheduler":  # what ran apart after the last kill has ended by then
-        (pid,) = wait_until(lambda: len(rest := fleet_of(platform) - set(workers_of(platform))) == 1 and rest)
-        return int(pid)
+    if name == "scheduler":  # what runs apart since the last kill is younger
+        rest = fleet_of(platform) - set(workers_of(platform))
+        return min(rest, key=lambda pid: psutil.Process(pid).create_time())
     return int(next(pid for pid in fleet_of(platform) if pools.get(pid) == name))
 
 
