@@ -218,7 +218,8 @@ def sweep(shared: Shared, settings: Settings) -> Iterator[Sweep]:
 @pytest.fixture
 def failed(sweep: Sweep, settings: Settings) -> dict[str, Any]:
     """A document whose embedding failed for good, and the jobs that followed from storing it."""
-    fleets = [WorkerProcesses(settings), WorkerProcesses(settings, EMBEDDING_MODEL="another/model")]
+    # What is stored by one model, no worker that has only the other can embed.
+    fleets = [WorkerProcesses(settings, EMBEDDING_MODEL="another/model"), WorkerProcesses(settings)]
     for fleet, queue in zip(fleets, ("default", "embedding"), strict=True):
         fleet.start(queue)
     stored = sweep.store("stuck.md")
