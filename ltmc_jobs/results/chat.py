@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ltmc_jobs.results.paged import Paged
+
 
 @dataclass(frozen=True, slots=True)
 class LoggedChat:
@@ -30,11 +32,8 @@ class ChatMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolChats:
-    """Messages of a client tool, newest first; the next page begins at `next_offset`, if there is one."""
+class ToolChats(Paged):
+    """Messages of a client tool, newest first."""
 
     source_tool: str
     messages: list[ChatMessage]
-    count: int
-    total: int
-    next_offset: int | None

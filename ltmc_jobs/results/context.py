@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ltmc_jobs.results.paged import Paged
+
 
 @dataclass(frozen=True, slots=True)
 class BuiltContext:
@@ -45,14 +47,11 @@ class ContextLink:
 
 
 @dataclass(frozen=True, slots=True)
-class MessageLinks:
-    """The chunks that a message used, as they were linked; the next page begins at `next_offset`, if there is one."""
+class MessageLinks(Paged):
+    """The chunks that a message used, as they were linked."""
 
     message_id: int
     links: list[ContextLink]
-    count: int
-    total: int
-    next_offset: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +66,11 @@ class LinkedMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkMessages:
-    """The messages that used a chunk, newest first; the next page begins at `next_offset`, if there is one."""
+class ChunkMessages(Paged):
+    """The messages that used a chunk, newest first."""
 
     chunk_id: int
     messages: list[LinkedMessage]
-    count: int
-    total: int
-    next_offset: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +148,8 @@ class ToolConversation:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolConversations:
-    """Conversations of a client tool, the latest first; the next page begins at `next_offset`, if there is one."""
+class ToolConversations(Paged):
+    """Conversations of a client tool, the latest first."""
 
     source_tool: str
     conversations: list[ToolConversation]
-    count: int
-    total: int
-    next_offset: int | None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ltmc_jobs.results.paged import Paged
+
 Priority = Literal["low", "medium", "high"]
 
 
@@ -41,10 +43,7 @@ class CompletedTodo:
 
 
 @dataclass(frozen=True, slots=True)
-class Todos:
-    """A page of todos; the next one begins at `next_offset`, if there is one."""
+class Todos(Paged):
+    """A page of todos."""
 
     todos: list[Todo]
-    count: int
-    total: int
-    next_offset: int | None

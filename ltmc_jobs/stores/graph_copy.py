@@ -13,8 +13,8 @@ from neo4j.exceptions import DriverError, Neo4jError
 
 from ltmc_jobs.errors import Conflict, Misconfigured, StoreUnavailable
 from ltmc_jobs.settings import Settings
-from ltmc_jobs.stores import open_graph
-from ltmc_jobs.stores.contracts import Edge, Node
+from ltmc_jobs.stores import open_store
+from ltmc_jobs.stores.contracts import Edge, Graph, Node
 
 BATCH = 1000
 _NODES = """
@@ -44,7 +44,7 @@ def write_to(settings: Settings, target: Path) -> dict[str, int]:
 
 def put_back(settings: Settings, source: Path) -> dict[str, int]:
     """Merge such a file's nodes and edges; what the graph holds then."""
-    graph = open_graph(settings)
+    graph = open_store(Graph, settings)
     try:
         with source.open() as file:
             while lines := list(islice(file, BATCH)):
@@ -57,7 +57,7 @@ def put_back(settings: Settings, source: Path) -> dict[str, int]:
 
 def count(settings: Settings) -> dict[str, int]:
     """How many nodes and edges of ours there are."""
-    graph = open_graph(settings)
+    graph = open_store(Graph, settings)
     try:
         return graph.count()
     finally:

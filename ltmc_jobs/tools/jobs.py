@@ -78,7 +78,9 @@ async def job_list(
     queue: Annotated[str | None, Field(max_length=64, description="Only jobs of this queue")] = None,
     limit: Annotated[int, Field(ge=1, le=500, description="How many at most")] = 50,
     tool: Annotated[str | None, Field(max_length=64, description="Only jobs of this tool")] = None,
-    cursor: Annotated[str | None, Field(max_length=200, description="The next_cursor of the page before")] = None,
+    cursor: Annotated[
+        str | None, Field(max_length=200, pattern="~", description="The next_cursor of the page before")
+    ] = None,
 ) -> dict[str, Any]:
     """Jobs of the project, newest first."""
     return await client.jobs(session, status=status, tool=tool, queue=queue, limit=limit, cursor=cursor)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from ltmc_jobs.settings import Settings
-from ltmc_jobs.stores import open_edges, open_graph
-from ltmc_jobs.stores.contracts import Edge
+from ltmc_jobs.stores import open_store
+from ltmc_jobs.stores.contracts import Edge, Graph
+from ltmc_jobs.stores.contracts.transfer import EdgeList
 from tests.bolt import Bolt
 from tests.conftest import MakeSettings
 
@@ -38,7 +39,7 @@ def test_links_are_listed_page_by_page(settings: Settings) -> None:
         Edge(project, ("Document", "a"), "MENTIONS", ("Entity", "a"), {"source": "text"}),
         Edge(f"{project}-other", ("Document", "a"), "RELATED", ("Entity", "a")),
     ]
-    graph, edges = open_graph(settings), open_edges(settings)
+    graph, edges = open_store(Graph, settings), open_store(EdgeList, settings)
     graph.merge([], [*reversed(wanted), *others])
     assert edges.total(project) == 9
     assert edges.page(project, offset=0, limit=100) == wanted

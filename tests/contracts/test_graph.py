@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ltmc_jobs.errors import InvalidArguments, Misconfigured, StoreUnavailable
-from ltmc_jobs.stores import open_graph
+from ltmc_jobs.stores import open_store
 from ltmc_jobs.stores.contracts import Edge, Graph, Node
 from ltmc_jobs.stores.graph_neo4j import Neo4jGraph
 from tests.contracts.conftest import Bolt
@@ -203,13 +203,13 @@ def test_a_wrong_password_is_unavailable_and_keeps_its_secrets(neo4j_server: Bol
 def test_a_uri_without_a_password_is_refused(make_settings: Callable[..., object]) -> None:
     """M06: no password has a default."""
     with pytest.raises(Misconfigured, match="NEO4J_PASSWORD"):
-        open_graph(make_settings(NEO4J_URI="bolt://127.0.0.1:7687"))  # type: ignore[arg-type]
+        open_store(Graph, make_settings(NEO4J_URI="bolt://127.0.0.1:7687"))  # type: ignore[arg-type]
 
 
 def test_the_settings_open_neo4j(make_settings: Callable[..., object], neo4j_server: Bolt) -> None:
     """M06: NEO4J_URI and NEO4J_PASSWORD choose the server."""
     settings = make_settings(NEO4J_URI=neo4j_server.uri, NEO4J_PASSWORD=neo4j_server.password)
-    graph = open_graph(settings)  # type: ignore[arg-type]
+    graph = open_store(Graph, settings)  # type: ignore[arg-type]
     assert isinstance(graph, Neo4jGraph)
     graph.check()
     graph.close()

@@ -12,7 +12,7 @@ import pytest
 from ltmc_jobs.errors import NotFound
 from ltmc_jobs.stores.chats_sqlite import SqliteChats
 from ltmc_jobs.stores.contracts import Chats, Links
-from ltmc_jobs.stores.contracts import page as pages
+from ltmc_jobs.stores.contracts.page import PAGE_CHARACTERS
 from ltmc_jobs.stores.links_sqlite import SqliteLinks
 from tests.contracts.conftest import Writer
 
@@ -86,9 +86,7 @@ def test_a_message_without_links_has_none_and_an_unknown_one_is_not_there(links:
             links.of_message(number, project=project, limit=9)
 
 
-def test_the_messages_of_a_chunk_come_once_and_newest_first(
-    links: Links, chats: Chats, writer: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_messages_of_a_chunk_come_once_and_newest_first(links: Links, chats: Chats, writer: Writer) -> None:
     """A15: in whatever order they were linked, and in pages that add up."""
     one, other = writer.store("a.md", "one\ntwo\n").chunk_ids
     messages = [say(chats, f"{n} {'x' * 100}") for n in range(4)]
@@ -99,11 +97,17 @@ def test_the_messages_of_a_chunk_come_once_and_newest_first(
     assert (found.items[0].content[:2], found.items[0].role, found.total) == ("3 ", "user", 3)
     second = links.of_chunk(one, project="default", limit=2, offset=2)
     assert ([message.message_id for message in second.items], second.next_offset) == ([messages[0]], None)
-    monkeypatch.setattr(pages, "PAGE_CHARACTERS", 150)
-    assert links.of_chunk(one, project="default", limit=9).next_offset == 1
     for number, project in ((one, "other"), (999, "default")):
         with pytest.raises(NotFound, match=f"Chunk with id {number} does not exist"):
             links.of_chunk(number, project=project, limit=9)
+
+
+def test_a_page_of_a_chunks_long_messages_ends_early(links: Links, chats: Chats, writer: Writer) -> None:
+    """A15: no answer grows without bound."""
+    (chunk,) = writer.store("a.md", "one\n").chunk_ids
+    for _ in range(3):
+        links.add(say(chats, "x" * (PAGE_CHARACTERS // 2)), [chunk], project="default")
+    assert links.of_chunk(chunk, project="default", limit=9).next_offset == 2
 
 
 def test_statistics_equal_a_recount(links: Links, chats: Chats, writer: Writer, memory_file: Path) -> None:

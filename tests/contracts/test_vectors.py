@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ltmc_jobs.errors import InvalidArguments, StoreUnavailable
-from ltmc_jobs.stores import open_graph, open_records, open_vectors
-from ltmc_jobs.stores.contracts import Hit, Records, Scope, Vectors
+from ltmc_jobs.stores import open_store
+from ltmc_jobs.stores.contracts import Graph, Hit, Records, Scope, Vectors
 from ltmc_jobs.stores.faiss_index.plan import Sizes
 from ltmc_jobs.stores.vectors_faiss import FaissVectors
 from tests.contracts.conftest import DIMENSION, Writer, start_python, unit
@@ -285,12 +285,12 @@ def test_several_processes_fold_and_search(
 def test_stores_are_opened_as_the_settings_say(make_settings: Callable[..., object]) -> None:
     """M01, M04, M06: records, index and graph stand under the home, the graph beside the records."""
     settings = make_settings()
-    records = open_records(settings)  # type: ignore[arg-type]
+    records = open_store(Records, settings)  # type: ignore[arg-type]
     writer = Writer(records)
     version = writer.store("a.md", "one\n")
-    vectors = open_vectors(settings, records, "test-model", DIMENSION)  # type: ignore[arg-type]
+    vectors = open_store(Vectors, settings, records, "test-model", DIMENSION)  # type: ignore[arg-type]
     assert ids(vectors.search(unit(1), scope=EVERYTHING, k=1)) == list(version.chunk_ids)
-    graph = open_graph(settings)  # type: ignore[arg-type]
+    graph = open_store(Graph, settings)  # type: ignore[arg-type]
     assert graph.count() == {"nodes": 0, "edges": 0}
     for store in (vectors, graph, records):
         store.close()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ltmc_jobs.stores import graph_copy, open_graph
-from ltmc_jobs.stores.contracts import Edge, Node
+from ltmc_jobs.stores import graph_copy, open_store
+from ltmc_jobs.stores.contracts import Edge, Graph, Node
 from tests.bolt import Bolt
 from tests.conftest import MakeSettings
 
@@ -16,7 +16,7 @@ def test_nodes_and_edges_come_back(make_settings: MakeSettings, neo4j_server: Bo
     """D11: with every kind of property; what is not ours in the same database is neither copied nor removed."""
     settings = make_settings(NEO4J_URI=neo4j_server.uri, NEO4J_PASSWORD=neo4j_server.password)
     graph_copy.remove(settings)
-    graph = open_graph(settings)
+    graph = open_store(Graph, settings)
     properties = {"text": "ünï\nline", "number": 3, "share": 0.5, "yes": True, "list": ["a", "b"]}
     nodes = [Node("copies", "Document", f"{n}.md", properties) for n in range(3)]
     edges = [Edge("copies", ("Document", "0.md"), "REFERENCES", ("Document", f"{n}.md"), {"score": n}) for n in (1, 2)]

@@ -17,8 +17,8 @@ from ltmc_jobs.errors import Conflict, LtmcError, Misconfigured, NotFound
 from ltmc_jobs.private_files import own
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
-from ltmc_jobs.stores import open_records
-from ltmc_jobs.stores.contracts import ChunkText, Document
+from ltmc_jobs.stores import open_store
+from ltmc_jobs.stores.contracts import ChunkText, Document, Records
 from ltmc_jobs.stores.sqlite_copy import SqliteSnapshot, row_counts
 from tests.conftest import MakeSettings
 from workers import writer
@@ -40,7 +40,7 @@ def installation(settings: Settings, shared: Shared) -> Iterator[Settings]:
 
 
 def store(settings: Settings, name: str) -> None:
-    records = open_records(settings)
+    records = open_store(Records, settings)
     document = Document(project="default", file_name=name, content=name)
     records.record(document, [ChunkText(name, 0, len(name))], job_id=name)
     records.close()

@@ -10,8 +10,9 @@ import pytest
 from mcp import Client as McpClient
 from mcp import MCPError
 
-from ltmc_jobs import stores
 from ltmc_jobs.settings import Settings
+from ltmc_jobs.stores import open_store
+from ltmc_jobs.stores.contracts import Catalogue
 from ltmc_jobs.stores.sqlite_file import SqliteFile
 from tests.mcp_server.test_resources import PROJECT, store
 
@@ -29,7 +30,7 @@ def project() -> str:
 
 def say(served: Settings, project: str, conversation: str, content: str, agent: str | None = None) -> None:
     """Write a line of a conversation."""
-    stores.open_catalogue(served).close()  # it makes the file
+    open_store(Catalogue, served).close()  # it makes the file
     file = SqliteFile(served.records_file)
     with file.writing() as database:
         database.execute(CHATTED, [project, conversation, "assistant" if agent else "user", content, agent])

@@ -16,7 +16,7 @@ from ltmc_jobs.llm.embedding import Embedder
 from ltmc_jobs.llm.embedding_openvino import OpenvinoEmbedder
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
-from ltmc_jobs.stores import open_vectors
+from ltmc_jobs.stores import open_store
 from ltmc_jobs.stores.contracts import ChunkText, Document, Scope, Vectors, Version, digest_of
 from tests.fleet import open_installation
 from workers.jobs.embedding import decoded, embed_texts
@@ -119,7 +119,7 @@ def test_another_model_is_refused_until_everything_is_embedded_anew(services: Se
 
 def old_index(services: Services) -> Vectors:
     """The index of the old model, as a process that has it at hand searches it."""
-    return open_vectors(services.shared.settings, services.tiers.records, OLD, WIDTH)
+    return open_store(Vectors, services.shared.settings, services.tiers.records, OLD, WIDTH)
 
 
 def test_the_old_model_stays_in_use_until_the_switch(services: Services) -> None:

@@ -18,7 +18,8 @@ from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.registry import STORELESS_QUEUES, Queue, find
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
-from ltmc_jobs.stores import open_records
+from ltmc_jobs.stores import open_store
+from ltmc_jobs.stores.contracts import Records
 from tests.conftest import MakeSettings, clean_environment, free_port
 from tests.fleet import ROOT, WorkerProcesses, open_installation
 from workers.worker import allowed
@@ -58,7 +59,7 @@ def test_a_second_fleet_with_another_home_never_touches_a_record(
             list(pool_of_threads.map(shared.queue.enqueue, specs))
         for spec in specs:
             shared.queue.outcome(spec.id, 60).unwrap()
-        records = open_records(settings)
+        records = open_store(Records, settings)
         assert records.count()["resources"] == STORES
         records.close()
         wait_until(lambda: shared.redis.zcard("rq:finished:embedding") > 20, 30)

@@ -24,8 +24,8 @@ from ltmc_jobs.registry import find
 from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
-from ltmc_jobs.stores import open_records
-from ltmc_jobs.stores.contracts import ChunkText, Document, Snapshot
+from ltmc_jobs.stores import open_store
+from ltmc_jobs.stores.contracts import ChunkText, Document, Records, Snapshot
 from tests import queue_kinds as kinds
 from tests.conftest import clean_environment, wait_until
 from tests.fleet import ROOT, WorkerProcesses, open_installation
@@ -155,7 +155,7 @@ def test_a_version_that_stopped_on_its_way_goes_on(
     shared: Shared, settings: Settings, wait_until: Callable[..., Any]
 ) -> None:
     """M07: recorded, and its worker died before anything could follow."""
-    records = open_records(settings)
+    records = open_store(Records, settings)
     text = "Left behind."
     version = records.record(
         Document(project="default", file_name="orphan.md", content=text),
@@ -184,7 +184,7 @@ class Sweep:
 
     def __init__(self, shared: Shared, settings: Settings) -> None:
         self.shared = shared
-        self.records = open_records(settings)
+        self.records = open_store(Records, settings)
         call = Call("sweep", RESUME_UNFINISHED, {}, "_", Principal("maintenance"), "sweep", None)
         self.services = Services.open(shared).during(call, None)  # type: ignore[arg-type]
 

@@ -1,0 +1,14 @@
+"""Paged: what every answer says that is a page of a list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paged:
+    """`count` of `total` items; the next page begins at `next_offset`, if there is one."""
+
+    count: int
+    total: int
+    next_offset: int | None
