@@ -55,16 +55,15 @@ class CallMeta:
         )
         return replace(session, principal=principal, project=self.project or session.project)
 
-    def handling(self, session: Session, form: Form, arguments: Any) -> Handling:
-        """How the job of this call is to be treated."""
-        return Handling(self.job_id(session, form, arguments), self.priority, self.ttl_seconds)
+    def handling(self, session: Session, form: Form) -> Handling:
+        """How the job of a call by this form is to be treated."""
+        return Handling(self._job_id(session, form), self.priority, self.ttl_seconds)
 
-    def job_id(self, session: Session, form: Form, arguments: Any) -> str | None:
-        """The id that this caller's idempotency key stands for with this tool and these arguments; None without one."""
+    def _job_id(self, session: Session, form: Form) -> str | None:
+        """The id that this caller's idempotency key stands for with this tool; None without one."""
         if self.idempotency_key is None:
             return None
-        accepted = form.accept({} if arguments is None else arguments)
-        same = [session.project, session.principal.name, form.name, self.idempotency_key, accepted]
+        same = [session.project, session.principal.name, form.name, self.idempotency_key]
         return str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(same, sort_keys=True)))
 
 

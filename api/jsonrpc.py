@@ -94,7 +94,7 @@ class _Caller:
             arguments,
             session,
             wait_seconds=next((seconds for seconds in waits if seconds is not None), None),
-            handling=meta.handling(session, registry.find(name).form, arguments),
+            handling=meta.handling(session, registry.find(name).form),
         )
         return answer.as_dict()
 

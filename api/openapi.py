@@ -98,7 +98,12 @@ WAIT = _told(
 CALLER = [
     _told("X-LTMC-Agent", "header", "The agent that calls", NAME),
     _told("X-LTMC-Session", "header", "The session that it calls in", NAME),
-    _told("Idempotency-Key", "header", "The same call with the same key is the same job", NAME),
+    _told(
+        "Idempotency-Key",
+        "header",
+        "The same call with the same key is the same job; with other arguments it is refused",
+        NAME,
+    ),
     _told("priority", "query", "The queue that the call waits in", {"enum": [queue.value for queue in PRIORITIES]}),
     _told(
         "ttl_ms",

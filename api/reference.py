@@ -48,7 +48,7 @@ What a call may say beside its arguments:
 | --- | --- | --- |
 | `?project=`, `X-LTMC-Project` | `ltmc/project` | whose memory: projects do not see each other |
 | `?wait=` | `ltmc/wait` | seconds to wait for the result, 0 to 45; after them the job's handle (REST: 202) |
-| `Idempotency-Key` | `ltmc/idempotencyKey` | the same call again is the same job |
+| `Idempotency-Key` | `ltmc/idempotencyKey` | the same call again is the same job; with other arguments it is refused |
 | `X-LTMC-Agent`, `X-LTMC-Session` | `ltmc/agent`, `ltmc/session` | who calls, for the logs and the list of agents |
 | `?priority=` | `ltmc/priority` | the queue to wait in: `critical`, `high`, `default` or `low` |
 | `?ttl_ms=` | `ltmc/ttlMs` | milliseconds for which the result is kept |

@@ -144,7 +144,7 @@ async def _call(client_of: Callable[[], Client], project: str, form: Form, reque
         priority=priority_named(request.query_params.get("priority"), "priority"),
         ttl_seconds=ttl_of(request),
     )
-    handling = meta.handling(session, form, arguments)
+    handling = meta.handling(session, form)
     return respond(
         await client_of().call(form.name, arguments, session, wait_seconds=wait_of(request), handling=handling)
     )

@@ -13,7 +13,7 @@ from ltmc_jobs import registry, tools
 from ltmc_jobs.answer import LOCALLY, Answer, Goal, answer_of
 from ltmc_jobs.errors import Disabled, Forbidden, InvalidArguments, LtmcError, NotFound, QueueUnavailable
 from ltmc_jobs.form import RECORDED
-from ltmc_jobs.handling import NONE_SAID, Handling, likeness
+from ltmc_jobs.handling import NONE_SAID, Handling, check_same, digest_of, likeness
 from ltmc_jobs.orchestration.ownership import Ownership
 from ltmc_jobs.queues.contract import ANONYMOUS, ANYONE, JobInfo, JobSpec, JobStatus, Outcome, Principal, new_job_id
 from ltmc_jobs.queues.local.local_worker import LocalWorker, awaited, may_serve, switched_off
@@ -106,6 +106,7 @@ class Client:
             trace_id=session.trace_id,
             queue=handling.queue_for(tool),
             result_ttl_seconds=handling.result_ttl_seconds,
+            digest=digest_of(arguments) if handling.job_id else "",
         )
         told = handling.told or (lambda _job_id: None)
         told(spec.id)
@@ -142,7 +143,10 @@ class Client:
         if kept is not None and not handling.makes_job:
             return kept["job_id"], kept["result"]
         like = likeness(tool, spec, cache_key) if handling.job_id is None else ""
-        return (await self.shared.async_queue.enqueue(replace(spec, cache_key=cache_key, like=like))).id, None
+        ref = await self.shared.async_queue.enqueue(replace(spec, cache_key=cache_key, like=like))
+        if spec.digest and not ref.created:
+            check_same(spec, await self.shared.async_queue.status(ref.id))
+        return ref.id, None
 
     async def _cached(self, tool: Tool, spec: JobSpec) -> tuple[str | None, dict[str, Any] | None]:
         if tool.cache is None:
@@ -160,7 +164,10 @@ class Client:
     async def _served_before(self, tool: Tool, spec: JobSpec) -> Answer | None:
         """The answer that a repeated call got, or will get, from this machine alone."""
         info = await self._noted(spec.id)
-        if info is None or info.project != spec.project or info.status != JobStatus.FINISHED or info.result is None:
+        if info is None or info.project != spec.project:
+            return None
+        check_same(spec, info)
+        if info.status != JobStatus.FINISHED or info.result is None:
             return None
         return answer_of(tool.form.name, Outcome(spec.id, info.status, info.result), info.meta["reason"])
 

@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from ltmc_jobs.errors import InvalidArguments
-from ltmc_jobs.queues.contract import JobSpec
+from ltmc_jobs.errors import Conflict, InvalidArguments
+from ltmc_jobs.queues.contract import JobInfo, JobSpec
 from ltmc_jobs.registry import Queue, Tool
 
 PRIORITIES = (Queue.CRITICAL, Queue.HIGH, Queue.DEFAULT, Queue.LOW)
@@ -55,6 +56,20 @@ def ttl_in(value: object, field: str) -> int | None:
 
 
 NONE_SAID = Handling()
+
+
+def digest_of(arguments: dict[str, Any]) -> str:
+    """What tells a call's arguments from others."""
+    return hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def check_same(spec: JobSpec, known: JobInfo) -> None:
+    """Raise Conflict if the job that a call's id stands for was made by a call with other arguments."""
+    if known.meta.get("digest", spec.digest) != spec.digest:
+        raise Conflict(
+            f"this idempotency key stands for job {known.id}, which was called with other arguments: use another key",
+            job_id=known.id,
+        )
 
 
 def likeness(tool: Tool, spec: JobSpec, cache_key: str | None) -> str:

@@ -62,7 +62,7 @@ class Calls:
 
     async def _call(self, ctx: Context, session: Session, found: Tool | Question, arguments: dict[str, Any]) -> Any:
         meta = CallMeta.read(ctx.meta)
-        handling = meta.handling(session, found.form, arguments)
+        handling = meta.handling(session, found.form)
         client = self._asking.client_of()
         wait = meta.wait_seconds
         if wait is None and isinstance(found, Tool) and can(ctx, "tasks"):

@@ -75,7 +75,7 @@ class Tasks2025:
         meta = CallMeta.read(ctx.meta)
         asked = ttl_in(params["task"].get("ttl"), "task.ttl")
         handling = replace(
-            meta.handling(session, found.form, arguments),
+            meta.handling(session, found.form),
             result_ttl_seconds=meta.ttl_seconds if asked is None else asked,
             makes_job=True,
         )

@@ -78,7 +78,8 @@ class JobSpec:
 
     `delay_seconds` counts from when the server takes it; `run_at` is seconds since 1970 by the server's clock.
     `queue` and `result_ttl_seconds` are the kind's where they are None. `like` is what it has in common with calls that
-    it may join: "open:KEY" one that has not ended, "waiting:KEY" one that has not begun.
+    it may join: "open:KEY" one that has not ended, "waiting:KEY" one that has not begun. `digest` is of `args`, kept
+    with the job where its id was the caller's choice: the same id must not come with others.
     """
 
     kind: JobKind
@@ -94,6 +95,7 @@ class JobSpec:
     queue: Queue | None = None
     result_ttl_seconds: int | None = None
     like: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

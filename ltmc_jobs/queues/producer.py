@@ -70,9 +70,9 @@ def _command(jobs: list[tuple[JobSpec, str]], waiter: str) -> list[Any]:
             group = groups[same] = len(groups) + 1
             fields = shared_fields(spec.kind, spec.project, spec.result_ttl_seconds)
             heads += (queue_of(spec).value, len(fields), *fields)
-        traced = meta(spec) if spec.trace_id and spec.trace_id != spec.id else ""
+        told = meta(spec) if spec.digest or (spec.trace_id and spec.trace_id != spec.id) else ""
         rows += (group, spec.id, payload, describe(spec), _due(spec), " ".join(spec.depends_on))
-        rows += (waiter, traced, spec.like)
+        rows += (waiter, told, spec.like)
     return [len(groups), *heads, *rows]
 
 
@@ -101,8 +101,11 @@ def job_fields(spec: JobSpec, keys: Keyring) -> list[Any]:
 
 
 def meta(spec: JobSpec) -> str:
-    """RQ's `meta` of a job that belongs to a trace begun elsewhere."""
-    return dumps({"name": spec.kind.name, "project": spec.project, "trace_id": spec.trace_id})
+    """RQ's `meta` of a job with more to tell than its kind does."""
+    told = {"trace_id": spec.trace_id, "digest": spec.digest}
+    return dumps(
+        {"name": spec.kind.name, "project": spec.project} | {name: text for name, text in told.items() if text}
+    )
 
 
 def describe(spec: JobSpec) -> str:

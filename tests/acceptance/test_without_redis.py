@@ -112,6 +112,8 @@ def test_j23_a_repeated_call_is_the_same_call(make_front: MakeFront) -> None:
     front = make_front(LTMC_USE_QUEUE="false", REDIS_PORT=free_port())
     with web_of(front.url, headers={"Idempotency-Key": "once"}) as web:
         first, second = (ask(web, "/tools/store_memory", **NOTE) for _ in range(2))
+        other = web.post("/tools/store_memory", json=NOTE | {"content": "Something else."})
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "conflict")
     assert first["job_id"] == second["job_id"]
     assert first["message"] == second["message"]
 

@@ -207,20 +207,25 @@ async def test_a_server_that_is_away_is_an_error_worth_a_retry(tmp_path: Path) -
 
 
 async def test_one_key_is_one_job(host: McpClient) -> None:
-    """A host whose answer was lost sends the call again: one job, unless it is another call."""
+    """A host whose answer was lost sends the call again: one job. Another call under that key is refused."""
+
+    async def called(arguments: dict[str, Any], key: str, **meta: Any) -> types.CallToolResult:
+        return await host.call_tool("say", arguments, meta={"ltmc/idempotencyKey": key, **meta})
 
     async def job(arguments: dict[str, Any], key: str, **meta: Any) -> str:
-        result = await host.call_tool("say", arguments, meta={"ltmc/idempotencyKey": key, **meta})
-        return str(result.structured_content["job_id"])
+        return str((await called(arguments, key, **meta)).structured_content["job_id"])
 
     first = await job({"text": "x", "times": 2}, "k1")
     assert await job({"times": 2, "text": "x"}, "k1") == first
     others = [
-        await job({"text": "y"}, "k1"),
         await job({"text": "x", "times": 2}, "k2"),
         await job({"text": "x", "times": 2}, "k1", **{"ltmc/project": "other"}),
     ]
-    assert len({first, *others}) == 4
+    assert len({first, *others}) == 3
+    refused = error_of(await called({"text": "y"}, "k1"))
+    assert (refused["code"], refused["details"]["job_id"]) == ("conflict", first)
+    assert "use another key" in refused["message"]
+    assert await job({"text": "x", "times": 2}, "k1") == first, "what was refused left the job as it was"
 
 
 async def test_a_long_text_is_cut_and_says_so(host: McpClient) -> None:

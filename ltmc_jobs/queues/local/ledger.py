@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,13 +28,13 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, project TEXT NOT NULL, queue TEXT NOT NULL, reason TEXT NOT NULL,
     status TEXT NOT NULL, created_at TEXT NOT NULL, started_at TEXT, ended_at TEXT, result TEXT, error TEXT,
-    pid INTEGER NOT NULL, pid_started REAL NOT NULL
+    pid INTEGER NOT NULL, pid_started REAL NOT NULL, digest TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS calls_newest ON calls (created_at);
 """
 ADD = """
-INSERT INTO calls (id, name, project, queue, reason, status, created_at, pid, pid_started)
-VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?)
+INSERT INTO calls (id, name, project, queue, reason, digest, status, created_at, pid, pid_started)
+VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET status = 'queued', created_at = excluded.created_at, started_at = NULL, ended_at = NULL,
     result = NULL, error = NULL, reason = excluded.reason, pid = excluded.pid, pid_started = excluded.pid_started
 """
@@ -43,7 +43,8 @@ DELETE FROM calls WHERE created_at < ?
     OR id IN (SELECT id FROM calls ORDER BY created_at DESC LIMIT -1 OFFSET ?)
 """
 READ = """
-SELECT id, name, project, queue, reason, status, created_at, started_at, ended_at, result, error, pid, pid_started
+SELECT id, name, project, queue, reason, status, created_at, started_at, ended_at, result, error, pid, pid_started,
+    digest
 FROM calls
 """
 NEWEST = """
@@ -69,7 +70,8 @@ class Ledger:
         before = _shown(datetime.now(UTC) - timedelta(seconds=KEPT_SECONDS))
         kind = spec.kind
         with self._lock, closing(self._open()) as database, database:
-            database.execute(ADD, [spec.id, kind.name, spec.project, kind.queue.value, reason, _now(), *self._own])
+            told = [kind.name, spec.project, kind.queue.value, reason, spec.digest]
+            database.execute(ADD, [spec.id, *told, _now(), *self._own])
             database.execute(TRIM, [before, CALLS])
 
     def started(self, job_id: str) -> None:
@@ -122,6 +124,9 @@ class Ledger:
         try:
             database.execute("PRAGMA synchronous = OFF")  # a killed process loses nothing; a power cut may lose a note
             database.executescript(SCHEMA)
+            if "digest" not in [column[1] for column in database.execute("PRAGMA table_info(calls)")]:
+                with suppress(sqlite3.OperationalError):  # another process was first
+                    database.execute("ALTER TABLE calls ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
         except BaseException:
             database.close()
             raise
@@ -129,7 +134,7 @@ class Ledger:
 
 
 def _info(row: tuple[Any, ...]) -> JobInfo:
-    job_id, name, project, queue, reason, status, created, started, ended, result, error, pid, since = row
+    job_id, name, project, queue, reason, status, created, started, ended, result, error, pid, since, digest = row
     known = JobStatus(status)
     told = json.loads(error) if error else None
     if not known.is_final and not _lives(pid, since):
@@ -147,7 +152,7 @@ def _info(row: tuple[Any, ...]) -> JobInfo:
         result=json.loads(result) if result else None,
         error=told,
         attempts=1 if started else 0,
-        meta={"served": "locally", "reason": reason},
+        meta={"served": "locally", "reason": reason} | ({"digest": digest} if digest else {}),
     )
 
 
