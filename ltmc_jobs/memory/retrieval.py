@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from heapq import nlargest
 from itertools import islice, zip_longest
 from typing import Literal, Protocol, TypeVar
 
@@ -116,7 +117,7 @@ def _ranked(
     # Words first: what becomes searchable in between is then found twice, and not missed.
     words = NO_WORDS if question.match == "meaning" else _by_words(stores.records, question)
     cosines = {} if vector is None else _by_meaning(stores.vectors, question, vector, depth)
-    best = sorted(words.scores, key=words.scores.__getitem__, reverse=True)[:depth]
+    best = nlargest(depth, words.scores, key=words.scores.__getitem__)
     candidates = cosines.keys() | set(best)
     around = stores.records.surroundings(candidates)
     is_whole = candidates <= around.places.keys()

@@ -60,8 +60,10 @@ CHUNKS_IN_SCOPE = """
     SELECT coalesce(sum(chunk_count), 0) FROM (
         SELECT v.chunk_count FROM resource_versions v WHERE v.chunk_count > 0 AND {within} LIMIT 2000)
 """
+# By the index that has what is read: the table's rows have the texts in them.
 WITH_WORD = """
-    SELECT c.id, c.size FROM chunk_words f CROSS JOIN resource_chunks c ON c.id = f.rowid
+    SELECT c.id, c.size FROM chunk_words f
+    CROSS JOIN resource_chunks c INDEXED BY resource_chunks_sizes ON c.id = f.rowid
     WHERE chunk_words MATCH :match AND c.visibility > 0
 """
 WITH_WORD_WITHIN = """

@@ -18,6 +18,7 @@ from tests.fleet import WorkerProcesses, open_installation
 
 T = TypeVar("T")
 HERE = Session("default", Principal("test", agent_id="reader"), "trace-1")
+GREETING = {"file_name": "a.md", "content": "Hello.", "wait_for": "searchable"}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def _until_live(client: Client) -> None:
 
 def test_a_call_becomes_a_job_and_its_result_comes_back(run: Callable[..., Any]) -> None:
     """The client validates, enqueues, waits; a worker runs the function; the answer carries the job's id."""
-    answer = run(lambda client: client.call("store_memory", {"file_name": "a.md", "content": "Hello."}, HERE))
+    answer = run(lambda client: client.call("store_memory", GREETING, HERE))
     shown = answer.as_dict()
     assert shown["success"] is True
     assert shown["job_id"] == answer.job_id
