@@ -7,11 +7,11 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ltmc_jobs.client import Session
 from ltmc_jobs.errors import InvalidArguments
 from ltmc_jobs.form import Form
 from ltmc_jobs.handling import Handling, priority_named, ttl_in
 from ltmc_jobs.registry import Queue
+from ltmc_jobs.session import Session
 
 NAME_LIMIT = 256  # characters
 WAIT_LIMIT = 45.0  # seconds; hosts give up after 60

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import QueueUnavailable
 from ltmc_jobs.queues.contract import Principal
 from ltmc_jobs.queues.envelope import KEY_FILE
+from ltmc_jobs.session import Session
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 

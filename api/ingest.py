@@ -12,10 +12,11 @@ from api import extractors
 from api.ingest_plan import Found, Plan
 from api.manifest import Entry, Manifest
 from ltmc_jobs.answer import Answer
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import LtmcError, NotFound, Unavailable
 from ltmc_jobs.handling import Handling
 from ltmc_jobs.queues.contract import new_job_id
+from ltmc_jobs.session import Session
 
 BEHIND = 4  # so many times the jobs in flight may wait to become searchable, and no more is sent meanwhile
 PART_BYTES = 6 * 1024 * 1024  # as JSON; a job carries at most 8 MB

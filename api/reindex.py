@@ -11,10 +11,11 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from api import connection, terminal
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.jobs import REINDEX
 from ltmc_jobs.queues.contract import JobInfo, JobSpec, following_job_id
 from ltmc_jobs.queues.queue import reached
+from ltmc_jobs.session import Session
 from ltmc_jobs.settings import Settings
 
 LOOK_SECONDS = 0.3

@@ -12,10 +12,10 @@ import structlog
 from starlette.requests import Request
 
 from api.call_meta import wait_in
-from ltmc_jobs.client import Session
 from ltmc_jobs.errors import InvalidArguments, LtmcError, MalformedRequest
 from ltmc_jobs.handling import ttl_in
 from ltmc_jobs.queues.contract import ANONYMOUS, Principal, new_job_id
+from ltmc_jobs.session import Session
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 DEPTH_LIMIT = 64  # objects and arrays within each other; no schema of ours is deeper than ten

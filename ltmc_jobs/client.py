@@ -6,23 +6,23 @@ import asyncio
 import time
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from ltmc_jobs import registry, tools
 from ltmc_jobs.answer import LOCALLY, Answer, Goal, answer_of
-from ltmc_jobs.errors import Disabled, Forbidden, InvalidArguments, LtmcError, NotFound, QueueUnavailable
+from ltmc_jobs.errors import Disabled, Forbidden, LtmcError, NotFound, QueueUnavailable
 from ltmc_jobs.form import RECORDED
 from ltmc_jobs.handling import NONE_SAID, Handling, check_same, digest_of, likeness
 from ltmc_jobs.orchestration.ownership import Ownership
-from ltmc_jobs.queues.contract import ANONYMOUS, ANYONE, JobInfo, JobSpec, JobStatus, Outcome, Principal, new_job_id
+from ltmc_jobs.queues.contract import ANONYMOUS, JobInfo, JobSpec, JobStatus, Outcome, new_job_id
 from ltmc_jobs.queues.local.local_worker import LocalWorker, awaited, may_serve, switched_off
 from ltmc_jobs.queues.local.presence import AWAY, Presence
 from ltmc_jobs.queues.queue import reached
 from ltmc_jobs.queues.reach import reaching
 from ltmc_jobs.queues.wanted import Wanted, cursor_of, newest
 from ltmc_jobs.registry import Question, Tool
-from ltmc_jobs.settings import PROJECT_PATTERN
+from ltmc_jobs.session import Session
 from ltmc_jobs.shared import Shared
 
 T = TypeVar("T")
@@ -30,20 +30,7 @@ T = TypeVar("T")
 AWAIT_SECONDS = 2.0  # how long a call that does not say so waits for more than its own job
 LIVE_SECONDS = 1.0  # how long the knowledge of living workers is used
 
-__all__ = ["Answer", "Client", "Session", "tools"]  # importing tools declares them
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """On whose behalf a call is made: project, principal, and the trace that its jobs carry."""
-
-    project: str
-    principal: Principal = ANYONE
-    trace_id: str = ""
-
-    def __post_init__(self) -> None:
-        if not PROJECT_PATTERN.match(self.project):
-            raise InvalidArguments("a project is 1 to 64 letters, digits, dots, dashes or underscores", field="project")
+__all__ = ["Answer", "Client", "tools"]  # importing tools declares them
 
 
 class Client:

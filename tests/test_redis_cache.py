@@ -17,8 +17,9 @@ import pytest
 
 from ltmc_jobs import keys
 from ltmc_jobs.answer import Answer
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import StoreUnavailable
+from ltmc_jobs.session import Session
 from ltmc_jobs.shared import Shared
 from tests.conftest import wait_until
 from tests.fleet import WorkerProcesses

@@ -13,7 +13,7 @@ from api import terminal
 from api.connect.clients import CLIENTS, Asked, Target, targets
 from api.connect.ledger import Ledger
 from api.connect.planning import connection, removal
-from ltmc_jobs.client import Session
+from ltmc_jobs.session import Session
 from ltmc_jobs.settings import Settings
 
 # What leads a client's process to this platform. Passwords and tokens are not written into other programs' files.

@@ -13,9 +13,10 @@ from starlette.requests import Request
 
 from api.call_meta import CallMeta
 from api.requests import request_id, session_of, told
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import InvalidArguments, LtmcError, NotFound, Unavailable
 from ltmc_jobs.queues.contract import Principal, new_job_id
+from ltmc_jobs.session import Session
 
 WAIT_SECONDS = 45.0
 OLD_NOT_FOUND = -32002  # a resource's, before 2026-07-28

@@ -24,10 +24,10 @@ from api.mcp.wire import Context, wants_words
 from api.requests import request_id, told
 from ltmc_jobs import registry
 from ltmc_jobs.answer import Answer
-from ltmc_jobs.client import Session
 from ltmc_jobs.errors import LtmcError, UnknownMethod
 from ltmc_jobs.queues.contract import new_job_id
 from ltmc_jobs.registry import Question, Tool
+from ltmc_jobs.session import Session
 
 
 class Calls:

@@ -6,9 +6,10 @@ import anyio
 import structlog
 
 from api.mcp.wire import Context, is_http, is_modern
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.registry import Question, Tool
+from ltmc_jobs.session import Session
 
 CANCEL_SECONDS = 2.0
 

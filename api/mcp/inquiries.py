@@ -16,9 +16,9 @@ from api.mcp.asking import Asking
 from api.mcp.capabilities import can, require
 from api.mcp.wire import Context, is_modern
 from ltmc_jobs.answer import Answer
-from ltmc_jobs.client import Session
 from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.registry import Question, Tool
+from ltmc_jobs.session import Session
 
 
 class Inquiries:

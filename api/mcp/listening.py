@@ -20,8 +20,9 @@ from api.mcp.capabilities import can, require
 from api.mcp.task_states import told_task
 from api.mcp.watching import LIST, Watched, Watching
 from api.mcp.wire import Context
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import LtmcError, NotFound
+from ltmc_jobs.session import Session
 
 MOST_JOBS = 100  # in one stream
 MOST_STREAMS = 1024

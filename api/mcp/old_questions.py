@@ -18,8 +18,9 @@ from api.mcp.capabilities import can
 from api.mcp.old_sessions import STREAM, asking, give
 from api.mcp.stream import Stream
 from ltmc_jobs.answer import Answer
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import LtmcError
+from ltmc_jobs.session import Session
 
 ASK_SECONDS = 300.0  # for all of a call's questions: there is a person at the other end
 REQUESTS: dict[str, tuple[type[Any], type[Any]]] = {

@@ -19,9 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.mcp.stream import EVENTS, Stream
 from api.requests import session_of
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.inquiry import ELICITATION, response
+from ltmc_jobs.session import Session
 
 SESSION = "mcp-session-id"
 VERSION = "mcp-protocol-version"

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from api.mcp.asking import Asking, Context
 from api.mcp.old_sessions import SESSION_ID
 from api.mcp.watching import LIST, Watched, Watching
-from ltmc_jobs.client import Session
+from ltmc_jobs.session import Session
 
 MOST_SESSIONS = 10_000
 ALIVE_SECONDS = 30.0  # a comment now and then keeps proxies from ending the stream

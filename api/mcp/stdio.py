@@ -18,9 +18,10 @@ from api import platform
 from api.mcp.server import build
 from api.mcp.unreadable import Readable
 from ltmc_jobs import logs, user_tools
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import LtmcError, Misconfigured, Unavailable
 from ltmc_jobs.queues.contract import Principal
+from ltmc_jobs.session import Session
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 

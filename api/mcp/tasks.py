@@ -17,8 +17,8 @@ from api.mcp.asking import Asking
 from api.mcp.capabilities import TASKS, require
 from api.mcp.task_states import status_of, task_of, told_task
 from api.mcp.wire import Context, is_modern
-from ltmc_jobs.client import Session
 from ltmc_jobs.errors import LtmcError
+from ltmc_jobs.session import Session
 
 TOO_OFTEN = 4  # who asks so many times more often than told hears again what was found last
 REMEMBERED = 1000

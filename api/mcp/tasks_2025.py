@@ -21,12 +21,13 @@ from api.mcp.task_states import result_of, status_of, task_of
 from api.mcp.wire import Context
 from ltmc_jobs import registry
 from ltmc_jobs.answer import answer_of
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import InvalidArguments, LtmcError, Unavailable
 from ltmc_jobs.handling import ttl_in
 from ltmc_jobs.queues.contract import JobInfo, Outcome
 from ltmc_jobs.queues.wanted import cursor_of
 from ltmc_jobs.registry import Tool
+from ltmc_jobs.session import Session
 
 VERSION = "2025-11-25"
 RELATED = "io.modelcontextprotocol/related-task"

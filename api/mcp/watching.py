@@ -10,9 +10,10 @@ from typing import Any
 from api.mcp.answers import JOB_URI
 from api.mcp.asking import Asking
 from ltmc_jobs import offers
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import LtmcError
 from ltmc_jobs.orchestration.changes import Changes
+from ltmc_jobs.session import Session
 
 GATHER_SECONDS = 0.3  # changes that come together are told together
 WATCHED = 200  # URIs of one client; further ones are not told of

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import Unavailable
 from ltmc_jobs.registry import Queue
+from ltmc_jobs.session import Session
 
 WAIT_SECONDS = 20.0
 PATIENCE_WAITS = 3  # without a worker for the job

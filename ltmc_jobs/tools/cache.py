@@ -10,8 +10,9 @@ from ltmc_jobs.registry import Queue, Tier, question, tool
 from ltmc_jobs.results.cache import Flushed, FlushedCache, RedisCacheStats, RedisHealthCheck
 
 if TYPE_CHECKING:
-    from ltmc_jobs.client import Client, Session
+    from ltmc_jobs.client import Client
     from ltmc_jobs.services import Services
+    from ltmc_jobs.session import Session
 
 Kind = Literal["embeddings", "queries", "tools", "chunks"]
 

@@ -11,7 +11,8 @@ from ltmc_jobs.inquiry import response
 from ltmc_jobs.registry import question
 
 if TYPE_CHECKING:
-    from ltmc_jobs.client import Client, Session
+    from ltmc_jobs.client import Client
+    from ltmc_jobs.session import Session
 
 JobId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$", description="The job's id")]
 Status = Literal[

@@ -18,13 +18,14 @@ import pytest
 import redis
 
 from ltmc_jobs import keys
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import Disabled, InvalidArguments
 from ltmc_jobs.private_files import make_secret
 from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.queues.local.local_worker import may_serve
 from ltmc_jobs.registry import Tool, find
 from ltmc_jobs.services import Services
+from ltmc_jobs.session import Session
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests.acceptance.conftest import Platform

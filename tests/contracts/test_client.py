@@ -10,7 +10,7 @@ import redis
 
 from api.health import Health
 from ltmc_jobs import keys
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import Conflict, QueueUnavailable
 from ltmc_jobs.orchestration.cache_index import ENTRIES
 from ltmc_jobs.orchestration.tool_cache import ENTRY_BYTES
@@ -18,6 +18,7 @@ from ltmc_jobs.queues.claims import Claims
 from ltmc_jobs.queues.contract import JobSpec, JobStatus
 from ltmc_jobs.queues.queue import reached
 from ltmc_jobs.registry import Tool, find, kind
+from ltmc_jobs.session import Session
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests import queue_kinds as kinds

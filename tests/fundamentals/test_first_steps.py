@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.errors import InvalidArguments, NotFound, UnknownMethod
 from ltmc_jobs.handling import Handling
 from ltmc_jobs.queues.contract import Principal
+from ltmc_jobs.session import Session
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared
 from tests.fleet import WorkerProcesses, open_installation

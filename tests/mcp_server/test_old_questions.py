@@ -14,8 +14,9 @@ from mcp import Client as McpClient
 from pydantic import BaseModel
 
 from api.mcp.server import build
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
 from ltmc_jobs.queues.contract import Principal
+from ltmc_jobs.session import Session
 from ltmc_jobs.settings import Settings
 
 ACCEPT = {"Accept": "application/json, text/event-stream"}

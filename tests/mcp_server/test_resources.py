@@ -11,7 +11,8 @@ import pytest
 from mcp import Client as McpClient
 from mcp import MCPError
 
-from ltmc_jobs.client import Client, Session
+from ltmc_jobs.client import Client
+from ltmc_jobs.session import Session
 
 PROJECT = "ltmc/project"
 

@@ -13,8 +13,9 @@ from workers.pools import Pool
 from workers.worker import work
 
 if TYPE_CHECKING:
-    from ltmc_jobs.client import Client, Session
+    from ltmc_jobs.client import Client
     from ltmc_jobs.services import Services
+    from ltmc_jobs.session import Session
 
 
 @tool(queue=Queue.DEFAULT, tiers=(), retries=0)
