@@ -171,7 +171,7 @@ class Intake:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"][1:])
-            reason = first["msg"] if isinstance(given, dict) else "not an object"
+            reason = first["msg"] if isinstance(given, dict) else f"not an object: {str(given)[:200]}"
             self._refuse(line, f"{where}: {reason}" if where else reason)
         return None
 

@@ -37,10 +37,11 @@ def test_out_in_and_gone(platform: Platform, tmp_path: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert "is there already" in platform.ltmc("export-memory", file).stderr
 
-    file.write_text(file.read_text() + '{"kind": "poem"}\n')
+    file.write_text(file.read_text() + '{"kind": "poem"}\n{"kind": \n')
     done = run(platform, "import-memory", file, "--project", "coming", code=1)
     assert (done["documents"], done["messages"], done["unchanged"]) == (1, 1, 0)
-    assert [one["place"] for one in done["refused"]] == ["line 3"]
+    assert [one["place"] for one in done["refused"]] == ["line 3", "line 4"]
+    assert "not JSON" in done["refused"][1]["reason"]
     with web_of(platform.url, headers={"X-LTMC-Project": "coming"}) as web:
         found = web.post("/tools/retrieve_memory?wait=45", json=asked).json()
         assert [hit["file_name"] for hit in found["retrieved_chunks"]] == ["wren.md"]

@@ -211,19 +211,31 @@ def test_types_are_read_and_shown_as_the_function_names_them(folder: Path) -> No
         user_tools.loaded().__init__()  # type: ignore[misc]
 
 
-def test_an_import_that_does_not_end_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the file itself catches; and the next one is read as if nothing had been."""
-    monkeypatch.setattr(user_tools, "IMPORT_SECONDS", 0.1)
-    hanging = tmp_path / "hanging.py"
+IMPATIENT = """
+import sys
+from ltmc_jobs import user_tools
+
+user_tools.IMPORT_SECONDS = 0.1
+for entry in sys.argv[1:]:
+    user_tools.load_entry(entry)
+print(*user_tools.loaded().mistakes, sep="; ")
+print(*user_tools.loaded().files, "hanging" in sys.modules)
+"""
+
+
+def test_an_import_that_does_not_end_is_interrupted(tmp_path: Path) -> None:
+    """Whatever the file itself catches; and the next one is read as if nothing had been. In a process of its own."""
+    hanging, good = tmp_path / "hanging.py", tmp_path / "good.py"
     hanging.write_text(
         "import time\nwhile True:\n    try:\n        time.sleep(60)\n    except Exception:\n        pass\n"
     )
-    try:
-        (mistake,) = user_tools.load_entry(str(hanging)).mistakes
-        assert str(mistake).startswith("hanging.py: its import takes longer than")
-        assert "hanging" not in sys.modules
-    finally:
-        user_tools.loaded().__init__()  # type: ignore[misc]
+    good.write_text(SHARED)
+    command = [sys.executable, "-c", IMPATIENT, str(hanging), str(good)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    mistake, rest = said.stdout.splitlines()
+    assert mistake.startswith("hanging.py: its import takes longer than")
+    assert ";" not in mistake.removesuffix(user_tools.TOO_SLOW)
+    assert rest == "share False"
 
 
 def test_entries_are_the_callers_files_and_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
