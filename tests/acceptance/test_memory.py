@@ -14,6 +14,7 @@ from contextlib import closing
 from typing import Any
 
 import psutil
+import pytest
 import redis
 
 from ltmc_jobs import keys
@@ -92,10 +93,11 @@ def test_words_are_found_as_soon_as_they_are_recorded(platform: Platform) -> Non
         assert (status, ended["success"]) == (200, True)
 
 
-def test_each_of_a_thousand_chunks_is_found_by_its_own_text(platform: Platform) -> None:
-    """A02: rank 1 for at least 99.9 %; scores fall and belong to their chunks."""
-    url, project = platform.url, "thousand"
-    for seed in range(15):
+@pytest.mark.parametrize("documents", [4, pytest.param(15, marks=pytest.mark.slow)])
+def test_each_chunk_is_found_by_its_own_text(platform: Platform, documents: int) -> None:
+    """A02: rank 1 for at least 99.9 %, of a thousand in the long run; scores fall and belong to their chunks."""
+    url, project = platform.url, f"own-{documents}"
+    for seed in range(documents):
         content = sentences(420, 100 + seed)
         stored = {"file_name": f"{seed}.md", "content": content, "wait_for": "searchable"}
         assert call(url, "store_memory", stored, project=project, wait=45)["state"] == "searchable"
@@ -104,7 +106,7 @@ def test_each_of_a_thousand_chunks_is_found_by_its_own_text(platform: Platform) 
         "SELECT c.id, c.content FROM resource_chunks c JOIN resources r ON r.id = c.resource_id WHERE r.project = ?",
         project,
     )
-    assert len(chunks) >= 1000
+    assert len(chunks) >= 70 * documents
 
     def first_is_right(chunk: tuple[int, str]) -> bool:
         found = call(url, "retrieve_memory", {"query": chunk[1], "top_k": 3}, project=project)["retrieved_chunks"]
@@ -114,8 +116,8 @@ def test_each_of_a_thousand_chunks_is_found_by_its_own_text(platform: Platform) 
         return bool(found[0]["chunk_id"] == chunk[0] and found[0]["content"] == chunk[1])
 
     with ThreadPoolExecutor(4) as pool:
-        right = sum(pool.map(first_is_right, chunks[:1000]))
-    assert right >= 999
+        right = sum(pool.map(first_is_right, chunks))
+    assert right >= 0.999 * len(chunks)
 
 
 def test_a_conversation_limits_a_search_that_asks_for_it(platform: Platform) -> None:
