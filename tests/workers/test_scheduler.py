@@ -222,10 +222,12 @@ def failed(sweep: Sweep, settings: Settings) -> dict[str, Any]:
     fleets = [WorkerProcesses(settings, EMBEDDING_MODEL="another/model"), WorkerProcesses(settings)]
     for fleet, queue in zip(fleets, ("default", "embedding"), strict=True):
         fleet.start(queue)
-    stored = sweep.store("stuck.md")
-    wait_until(lambda: sweep.shared.redis.zcard("rq:failed:embedding"), 20)
-    for fleet in fleets:
-        fleet.stop()
+    try:
+        stored = sweep.store("stuck.md")
+        wait_until(lambda: sweep.shared.redis.zcard("rq:failed:embedding"), 60)
+    finally:
+        for fleet in fleets:
+            fleet.stop()
     assert sweep.shared.queue.status(stored["jobs"]["searchable"]).status.value == "deferred"
     return stored
 
