@@ -7,20 +7,8 @@ from typing import Generic, TypeVar
 from ltmc_jobs.llm import minilm
 from ltmc_jobs.llm.embedding import Embedder, open_embedder
 from ltmc_jobs.settings import Settings
-from ltmc_jobs.stores import is_beside_records, open_store
-from ltmc_jobs.stores.contracts import (
-    Catalogue,
-    Chats,
-    CodePatternTable,
-    Corpus,
-    Graph,
-    Links,
-    Records,
-    Todos,
-    VectorRows,
-    Vectors,
-    WeightTable,
-)
+from ltmc_jobs.stores import contracts, is_beside_records, open_store
+from ltmc_jobs.stores.contracts import Vectors
 from ltmc_jobs.stores.contracts.transfer import EdgeList, Transfer
 
 Role = TypeVar("Role")
@@ -48,17 +36,17 @@ class Opened(Generic[Role]):
 class Tiers:
     """The opened stores and the model of one process."""
 
-    records = Opened(Records)
-    catalogue = Opened(Catalogue)
-    corpus = Opened(Corpus)
-    chats = Opened(Chats)
-    todos = Opened(Todos)
-    links = Opened(Links)
-    code_patterns = Opened(CodePatternTable)
-    weights = Opened(WeightTable)
-    vector_rows = Opened(VectorRows)
+    records = Opened(contracts.Records)
+    catalogue = Opened(contracts.Catalogue)
+    corpus = Opened(contracts.Corpus)
+    chats = Opened(contracts.Chats)
+    todos = Opened(contracts.Todos)
+    links = Opened(contracts.Links)
+    code_patterns = Opened(contracts.CodePatternTable)
+    weights = Opened(contracts.WeightTable)
+    vector_rows = Opened(contracts.VectorRows)
     transfer = Opened(Transfer)
-    graph = Opened(Graph)
+    graph = Opened(contracts.Graph)
     edges = Opened(EdgeList)
 
     def __init__(self, settings: Settings) -> None:

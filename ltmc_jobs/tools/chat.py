@@ -68,9 +68,7 @@ def get_chats_by_tool(
     return ToolChats(
         source_tool=source_tool,
         messages=found.items,
-        count=len(found.items),
-        total=found.total,
-        next_offset=found.next_offset,
+        **found.extent,
     )
 
 

@@ -133,9 +133,7 @@ def get_context_links_for_message(
     return MessageLinks(
         message_id=message_id,
         links=found.items,
-        count=len(found.items),
-        total=found.total,
-        next_offset=found.next_offset,
+        **found.extent,
     )
 
 
@@ -153,9 +151,7 @@ def get_messages_for_chunk(
     return ChunkMessages(
         chunk_id=chunk_id,
         messages=found.items,
-        count=len(found.items),
-        total=found.total,
-        next_offset=found.next_offset,
+        **found.extent,
     )
 
 
@@ -214,9 +210,7 @@ def get_tool_conversations(
     return ToolConversations(
         source_tool=source_tool,
         conversations=found.items,
-        count=len(found.items),
-        total=found.total,
-        next_offset=found.next_offset,
+        **found.extent,
     )
 
 

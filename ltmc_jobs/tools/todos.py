@@ -71,7 +71,7 @@ def list_todos(services: Services, status: GivenState = "all", limit: Limit = 10
     found = services.tiers.todos.list(
         project=services.current.project, completed=STATES[status], limit=limit, offset=offset
     )
-    return Todos(todos=found.items, count=len(found.items), total=found.total, next_offset=found.next_offset)
+    return Todos(todos=found.items, **found.extent)
 
 
 @tool(queue=Queue.HIGH, tiers=(Tier.SQLITE,), changes=("todos",), idempotent=True)
@@ -106,5 +106,4 @@ def search_todos(
     found = services.tiers.todos.search(
         query, project=services.current.project, completed=STATES[status], limit=limit, offset=offset
     )
-    todos = [hit.todo for hit in found.items]
-    return Todos(todos=todos, count=len(todos), total=found.total, next_offset=found.next_offset)
+    return Todos(todos=[hit.todo for hit in found.items], **found.extent)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from ltmc_jobs.results.paged import Extent
+
 Item = TypeVar("Item")
 
 PAGE_CHARACTERS = 2_000_000
@@ -24,6 +26,11 @@ class Page(Generic[Item]):
         """Where the next page begins; None on the last."""
         end = self.offset + len(self.items)
         return end if self.items and end < self.total else None
+
+    @property
+    def extent(self) -> Extent:
+        """What an answer with these items says of its page."""
+        return Extent(count=len(self.items), total=self.total, next_offset=self.next_offset)
 
 
 def filled(items: Iterable[Item], length_of: Callable[[Item], int]) -> list[Item]:
