@@ -63,7 +63,8 @@ class CallMeta:
         """The id that this caller's idempotency key stands for with this tool; None without one."""
         if self.idempotency_key is None:
             return None
-        same = [session.project, session.principal.name, form.name, self.idempotency_key]
+        who = [session.principal.name, session.principal.agent_id]
+        same = [session.project, *who, form.name, self.idempotency_key]
         return str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(same, sort_keys=True)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from ltmc_jobs.errors import Disabled, Forbidden, LtmcError, NotFound, QueueUnav
 from ltmc_jobs.form import RECORDED
 from ltmc_jobs.handling import NONE_SAID, Handling, check_same, digest_of, likeness
 from ltmc_jobs.orchestration.ownership import Ownership
-from ltmc_jobs.queues.contract import ANONYMOUS, JobInfo, JobSpec, JobStatus, Outcome, new_job_id
+from ltmc_jobs.queues.contract import ANONYMOUS, JobInfo, JobRef, JobSpec, JobStatus, Outcome, new_job_id
 from ltmc_jobs.queues.local.local_worker import LocalWorker, awaited, may_serve, switched_off
 from ltmc_jobs.queues.local.presence import AWAY, Presence
 from ltmc_jobs.queues.queue import reached
@@ -96,22 +96,25 @@ class Client:
             digest=digest_of(arguments) if handling.job_id else "",
         )
         told = handling.told or (lambda _job_id: None)
-        told(spec.id)
-        if handling.job_id is not None and (answered := await self._served_before(tool, spec)):
+        if not spec.digest:
+            told(spec.id)
+        elif answered := await self._served_before(tool, spec):
             return answered
         if self._off is not None:
+            told(spec.id)
             return await self._locally(tool, spec, self._off, goal, until)
         try:
-            job_id, kept = await self._presence.within(self._sent(tool, spec, handling))
+            ref, kept = await self._presence.within(self._sent(tool, spec, handling))
         except QueueUnavailable:
             if not may_serve(tool) or not await self._presence.is_away(suspected=True):
                 raise
+            told(spec.id)
             return await self._locally(tool, spec, AWAY, goal, until)
+        job_id = ref.id
         if kept is not None:
             return Answer(tool.form.name, job_id, "finished", kept, cached=True)
-        if job_id != spec.id:
-            told(job_id)
         try:
+            await self._found(spec, ref, told)
             reason = await self.no_worker_reason(handling.queue_for(tool))
             if wait <= 0 or reason:
                 return Answer(tool.form.name, job_id, JobStatus.QUEUED, reason=reason)
@@ -122,18 +125,25 @@ class Client:
             return await self._followed(tool, outcome, goal)
         return answer_of(tool.form.name, outcome)
 
-    async def _sent(self, tool: Tool, spec: JobSpec, handling: Handling) -> tuple[str, dict[str, Any] | None]:
-        """Enqueue, or join a job of a call like this one: its id; or, where the cache holds it, the result too."""
+    async def _sent(self, tool: Tool, spec: JobSpec, handling: Handling) -> tuple[JobRef, dict[str, Any] | None]:
+        """Enqueue, or join a job of a call like this one; or, where the cache holds it, its job and its result.
+
+        A call under a key of its own makes a job: what its key stands for must not hang on the cache.
+        """
         await self._ownership.look()
         await self._settle()
         cache_key, kept = await self._cached(tool, spec)
-        if kept is not None and not handling.makes_job:
-            return kept["job_id"], kept["result"]
-        like = likeness(tool, spec, cache_key) if handling.job_id is None else ""
-        ref = await self.shared.async_queue.enqueue(replace(spec, cache_key=cache_key, like=like))
+        if kept is not None and not handling.makes_job and not spec.digest:
+            return JobRef(kept["job_id"], tool.kind.queue, created=False), kept["result"]
+        like = "" if spec.digest else likeness(tool, spec, cache_key)
+        return await self.shared.async_queue.enqueue(replace(spec, cache_key=cache_key, like=like)), None
+
+    async def _found(self, spec: JobSpec, ref: JobRef, told: Callable[[str], None]) -> None:
+        """Tell which job a call has, where that was not known before; Conflict if its key is another call's."""
         if spec.digest and not ref.created:
             check_same(spec, await self.shared.async_queue.status(ref.id))
-        return ref.id, None
+        if spec.digest or ref.id != spec.id:
+            told(ref.id)
 
     async def _cached(self, tool: Tool, spec: JobSpec) -> tuple[str | None, dict[str, Any] | None]:
         if tool.cache is None:

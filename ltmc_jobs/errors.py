@@ -91,7 +91,7 @@ class NotFound(LtmcError):
 
 
 class Conflict(LtmcError):
-    """The thing is not in the state that this call needs."""
+    """The thing is not in the state that this call needs, or a key is taken by another call."""
 
     code, jsonrpc, status = "conflict", -32003, 409
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+import threading
+from typing import Generic, TypeVar, cast
 
 from ltmc_jobs.llm import minilm
 from ltmc_jobs.llm.embedding import Embedder, open_embedder
@@ -26,11 +27,12 @@ class Opened(Generic[Role]):
         self._name = name
 
     def __get__(self, tiers: Tiers, owner: type) -> Role:
-        if is_beside_records(self._role, tiers.settings):
-            tiers.records.check()  # where no file is, this would make a new memory
-        store = open_store(self._role, tiers.settings)
-        vars(tiers)[self._name] = store  # from now on found there, before this
-        return store
+        with tiers.opening:
+            if self._name not in vars(tiers):
+                if is_beside_records(self._role, tiers.settings):
+                    tiers.records.check()  # where no file is, this would make a new memory
+                vars(tiers)[self._name] = open_store(self._role, tiers.settings)  # from now on found there, before this
+            return cast(Role, vars(tiers)[self._name])
 
 
 class Tiers:
@@ -51,6 +53,7 @@ class Tiers:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.opening = threading.RLock()  # threads that read a store first at once get the same
         self._embedders: dict[str, Embedder] = {}
         self._vectors: dict[str, Vectors] = {}
 

@@ -29,7 +29,7 @@ job_answer.
 
 A refused call names the field that is wrong: correct it and call again. An error with "retry": true may pass by \
 itself: wait a little, then try again. When you must repeat a call whose answer was lost, send the same _meta \
-"ltmc/idempotencyKey" with both: it is then one job.
+"ltmc/idempotencyKey" with both: it is then one job. Another call needs another key.
 """
 
 CANCEL = "job_cancel"

@@ -28,7 +28,11 @@ Role = TypeVar("Role")
 BACKENDS: dict[str, dict[str, str]] = {
     "RECORDS_URL": {"sqlite": "sqlite"},
     "VECTORS_URL": {"faiss": "faiss"},
-    "GRAPH_URL": {"sqlite": "sqlite", "neo4j": "neo4j", "bolt": "neo4j"},
+    "GRAPH_URL": {
+        "sqlite": "sqlite",
+        "neo4j": "neo4j",
+        "bolt": "neo4j",
+    },
 }
 
 # role → what its backends' files begin with, and the setting that says where its data is
@@ -53,15 +57,21 @@ def open_store(role: type[Role], settings: Settings, *given: object) -> Role:
     """Open the backend that the settings name for a role: `open_store(Graph, settings)`.
 
     `given` is what the role's `from_settings` takes beside the settings: for Vectors the records, the model's name
-    and how many numbers it makes. Raises Misconfigured for a scheme that no backend has. The backend is imported
-    here: a process that needs no Neo4j loads no driver.
+    and how many numbers it makes. Raises Misconfigured for a scheme that no backend has, or one without this role.
+    The backend is imported here: a process that needs no Neo4j loads no driver.
     """
     name, setting = ROLES[role]
     scheme = _scheme(settings, setting)
     if scheme not in BACKENDS[setting]:
         known = ", ".join(BACKENDS[setting])
         raise Misconfigured(f"{setting}: there is no backend for {scheme!r}; there are {known}")
-    module = import_module(f"{__name__}.{name}_{BACKENDS[setting][scheme]}")
+    path = f"{__name__}.{name}_{BACKENDS[setting][scheme]}"
+    try:
+        module = import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name != path:
+            raise
+        raise Misconfigured(f"{setting}: the backend for {scheme!r} has no {name}") from error
     return cast(Role, module.from_settings(settings, *given))
 
 

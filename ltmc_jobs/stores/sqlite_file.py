@@ -38,6 +38,7 @@ class SqliteFile:
 
     def __init__(self, path: Path, steps: Sequence[str] = STEPS) -> None:
         self._path = path.absolute()
+        self._steps = steps
         self._lock = threading.Lock()
         self._open: dict[int, tuple[Mark, Database]] = {}
         self._mark: Mark | None = None
@@ -113,6 +114,8 @@ class SqliteFile:
         try:
             if _installation(database) != self.installation:
                 raise StoreUnavailable("The memory was replaced by another one: restart the workers to use it")
+            if self._mark not in (None, mark):
+                migrate(database, self._path, self._steps)  # an older copy of it may have been restored
         except BaseException:
             database.close()
             raise

@@ -36,7 +36,7 @@ def call(web: httpx.Client, tool: str, project: str, **arguments: Any) -> dict[s
 def test_a26_a27_the_cache_is_counted_and_emptied(platform: Platform, web: httpx.Client) -> None:
     """A26, A27: what searches leave is counted; after a flush of it the next search is worked out anew."""
     project = "cache-tools"
-    call(web, "store_memory", project, file_name="moss.md", content="Moss drinks fog.", wait_for="searchable")
+    call(web, "store_memory", project, file_name="moss.md", content="Moss drinks fog.", wait_for="linked")
     for query in ("fog", "moss", "fog"):
         call(web, "retrieve_memory", project, query=query)
     stats = call(web, "redis_cache_stats", project)["stats"]

@@ -232,9 +232,9 @@ def test_what_a_call_says_beside_its_arguments_counts_in_every_protocol(web: htt
     first, again = (web.post("/jsonrpc", json=body).json()["result"] for _ in range(2))
     assert first["job_id"] == again["job_id"]
     assert web.get(f"/jobs/{first['job_id']}?project=meta").json()["project"] == "meta"
-    key = {"Idempotency-Key": "once", "X-LTMC-Project": "meta"}
+    key = {"Idempotency-Key": "once", "X-LTMC-Project": "meta", "X-LTMC-Agent": "a-1"}
     over_rest = [web.post("/tools/store_memory", json=NOTE, headers=key).json()["job_id"] for _ in range(2)]
-    assert over_rest == [first["job_id"]] * 2, "the same caller, tool, arguments and key: the same job"
+    assert over_rest == [first["job_id"]] * 2, "the same agent, tool, arguments and key: the same job"
     refused = web.post("/jsonrpc", json=body | {"params": params | {"_meta": {"ltmc/wait": "long"}}}).json()
     assert (refused["error"]["code"], refused["error"]["data"]["details"]["field"]) == (-32602, "_meta.ltmc/wait")
     odd = web.post("/tools/store_memory", json=NOTE | {"file_name": "a\x00b"})

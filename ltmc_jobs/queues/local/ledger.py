@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 import threading
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,7 +36,8 @@ ADD = """
 INSERT INTO calls (id, name, project, queue, reason, digest, status, created_at, pid, pid_started)
 VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET status = 'queued', created_at = excluded.created_at, started_at = NULL, ended_at = NULL,
-    result = NULL, error = NULL, reason = excluded.reason, pid = excluded.pid, pid_started = excluded.pid_started
+    result = NULL, error = NULL, reason = excluded.reason, pid = excluded.pid, pid_started = excluded.pid_started,
+    digest = excluded.digest
 """
 TRIM = """
 DELETE FROM calls WHERE created_at < ?
@@ -125,8 +126,11 @@ class Ledger:
             database.execute("PRAGMA synchronous = OFF")  # a killed process loses nothing; a power cut may lose a note
             database.executescript(SCHEMA)
             if "digest" not in [column[1] for column in database.execute("PRAGMA table_info(calls)")]:
-                with suppress(sqlite3.OperationalError):  # another process was first
+                try:
                     database.execute("ALTER TABLE calls ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
+                except sqlite3.OperationalError as error:
+                    if "duplicate column" not in str(error):  # another process was first
+                        raise
         except BaseException:
             database.close()
             raise

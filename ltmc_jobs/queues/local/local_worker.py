@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 
 from ltmc_jobs import jobs, registry
-from ltmc_jobs.errors import JobCancelled, JobFailed, JobLost, LtmcError, Misconfigured, QueueUnavailable
+from ltmc_jobs.errors import Conflict, JobCancelled, JobFailed, JobLost, LtmcError, Misconfigured, QueueUnavailable
 from ltmc_jobs.queues.contract import JobSpec, JobStatus, Outcome
 from ltmc_jobs.queues.envelope import Keyring, seal
 from ltmc_jobs.queues.isolation.isolated import IsolatedProcess
@@ -93,8 +93,10 @@ class LocalWorker:
         envelope = json.loads(seal(spec, self._keys))
         seconds = min(spec.kind.timeout_seconds, CALL_SECONDS)
         with self._lock:
-            if spec.id in self._live:
+            if spec.id in self._live and self._live[spec.id].spec.digest == spec.digest:
                 return self._live[spec.id].ended
+            if spec.id in self._live:
+                raise Conflict(f"{spec.id} is being served with other arguments: use another key", job_id=spec.id)
             if sum(not task.is_following for task in self._live.values()) >= WAITING_CALLS:
                 raise QueueUnavailable(f"{WAITING_CALLS} calls wait already to be served on this machine; try again")
             task = self._add(_Task(False, next(self._numbers), spec, envelope, seconds), reason)
