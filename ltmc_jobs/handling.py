@@ -22,8 +22,8 @@ class Handling:
 
     `job_id` makes a repeated call the same job. `told` hears the id of the call's job before it is enqueued, or, of one
     with a `job_id`, when that is known to be this call's; and again when the call joined another. `makes_job`: no
-    cached result will do. `priority` moves a call between the four queues for calls; a tool whose queue is another, since
-    it needs what only that queue's workers have, stays there.
+    cached result will do. `priority` moves a call between the four queues for calls; a tool whose queue is another,
+    since it needs what only that queue's workers have, stays there.
     """
 
     job_id: str | None = None

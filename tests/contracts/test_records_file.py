@@ -236,6 +236,22 @@ def test_a_restored_copy_is_used(writer: Writer, records: Records, memory_file: 
     assert records.count()["resources"] == 1
 
 
+def test_a_restored_older_copy_is_migrated(memory_file: Path) -> None:
+    """M01: whoever has the file open reads it by the newest schema."""
+    old = SqliteRecords(memory_file, STEPS[:8])
+    Writer(old).store("a.md", TEXT)
+    old.close()
+    _empty_log(memory_file)
+    copy = memory_file.with_name("copy")
+    shutil.copy2(memory_file, copy)
+    records = SqliteRecords(memory_file)
+    assert records.count()["resources"] == 1
+    _empty_log(memory_file)
+    copy.replace(memory_file)
+    assert records.search_words("three", scope=Scope("default")).scores.keys() == {3}
+    records.close()
+
+
 def test_a_check_is_cheap_and_works_from_another_thread(writer: Writer, records: Records) -> None:
     """M01: a probe thread shares the object; a check costs well under a millisecond."""
     writer.record("a.md", "one\n")
