@@ -6,9 +6,9 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 
+from ltmc_jobs.jobs import CLEAN_UP
 from ltmc_jobs.queues.contract import JobSpec, JobStatus
 from ltmc_jobs.queues.local.ledger import Ledger
-from ltmc_jobs.registry import find
 from tests.conftest import MakeSettings
 
 EARLIER = """
@@ -36,7 +36,7 @@ def test_what_is_served_again_has_its_own_arguments(make_settings: MakeSettings)
     settings = make_settings()
     settings.home.mkdir()
     ledger = Ledger(settings)
-    spec = JobSpec(kind=find("add_todo").kind, args={"title": "x"}, project="p", id="keyed", digest="one")  # type: ignore[union-attr]
+    spec = JobSpec(kind=CLEAN_UP, args={}, project="p", id="keyed")
     for digest in ("one", "two"):
         ledger.add(replace(spec, digest=digest), "off")
         ledger.ended(spec.id, JobStatus.FAILED)
