@@ -32,7 +32,7 @@ DOCUMENTS = (
     ("how big do log files become?", "operations.md", "One beyond 10 MB is put aside"),
     ("replicas and failover of Redis", "operations.md", "To make it redundant, give it a replica"),
     ("may the file of the database die with its process?", "operations.md", "**The SQLite file**"),
-    ("are my search queries written down anywhere?", "operations.md", "a query is neither kept in the chat history"),
+    ("are my search queries written down anywhere?", "operations.md", "keeps no query in the chat history"),
     ("what exactly is in a backup file?", "operations.md", "One file, which only its owner may read"),
     ("how do I move back after restoring a copy?", "operations.md", "To go back after a restore"),
     ("run it as a systemd service", "deployment.md", "As a systemd unit"),
