@@ -34,6 +34,7 @@ from ltmc_jobs.queues.envelope import Call
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.stores.contracts import ChunkText, Document, Edge, Node
 from ltmc_jobs.tiers import Tiers
+from ltmc_jobs.tools.memory import retrieve_memory, store_memory
 
 TEXT = "\n".join(topics.values())
 DOCUMENT = 2000  # characters of a stored document
@@ -44,7 +45,7 @@ CLIENTS = 50
 STARTS = 5
 SETTLING_SECONDS = 6.0  # the jobs that recur run first within 5 s of a start
 PARTS = {"embedder": "embed", "vectors": "search", "records": "records", "graph": "graph"}
-TOOLS = ("store_memory", "retrieve_memory")
+TOOLS = (store_memory.__name__, retrieve_memory.__name__)
 
 
 class Timed:
