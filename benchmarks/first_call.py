@@ -150,12 +150,14 @@ async def over_http(api: Api, tool: str, arguments: dict[str, Any], samples: Sam
     )
 
 
-async def warm_every_worker(settings: Settings, apis: list[Api], texts: Texts) -> None:
-    """Ask until as many processes have grown by a model as answer questions, so far as that comes."""
-    before = {pid: taken.uss for pid, taken in memory(settings).items()}
+async def warm_every_worker(settings: Settings, apis: list[Api], texts: Texts, cold: dict[int, int]) -> None:
+    """Ask until as many processes have grown by a model as answer questions, so far as that comes.
+
+    `cold` is what each process held, in bytes, before the first call.
+    """
     for _ in range(20):
         await asyncio.gather(*(api.ask("POST", "/tools/retrieve_memory", {"query": texts.question()}) for api in apis))
-        grown = [pid for pid, taken in memory(settings).items() if taken.uss > before.get(pid, 0) + 10 * MEGABYTE]
+        grown = [pid for pid, taken in memory(settings).items() if taken.uss > cold.get(pid, 0) + 10 * MEGABYTE]
         if len(grown) >= settings.worker_count:
             return
 
@@ -196,6 +198,7 @@ async def measure(settings: Settings, rows: Rows, quick: bool) -> None:
     """All that one started platform tells."""
     texts, apis = Texts(), [Api(settings.http_port) for _ in range(CLIENTS)]
     tiers = Tiers(settings)
+    cold = {pid: taken.uss for pid, taken in memory(settings).items()}
     for size in SIZES:
         fill(settings, tiers, texts, size)
         for tool in TOOLS:
@@ -208,7 +211,7 @@ async def measure(settings: Settings, rows: Rows, quick: bool) -> None:
                 if tool == "retrieve_memory":
                     rows.held(f"P03 vector search, {size // 1000}k chunks", "p95", direct("vectors", 95), 50)
     rows.held(f"P02 cached call, {CLIENTS} clients", "p95", (await cached(apis, 10 if quick else 40))("total", 95), 100)
-    await warm_every_worker(settings, apis, texts)
+    await warm_every_worker(settings, apis, texts, cold)
     rows.held("memory of all processes", "after retrieving", tree_megabytes(settings), 1200, "MB")
     for api in apis:
         api.close()
