@@ -11,7 +11,7 @@ from typing import Any, TypeVar, Unpack, overload
 from ltmc_jobs import reading
 from ltmc_jobs.errors import UnknownMethod
 from ltmc_jobs.form import RECORDED, Form, form_of
-from ltmc_jobs.terms import STORELESS_QUEUES, Cache, ExecutorName, Options, Queue, Tier, executor_of
+from ltmc_jobs.terms import STORELESS_QUEUES, Cache, CallQueue, ExecutorName, Options, Queue, Tier, executor_of
 
 __all__ = [
     "STORELESS_QUEUES",
@@ -153,7 +153,7 @@ def tool(function: Any = None, /, **options: Any) -> Any:
 def declare_tool(
     function: Callable[..., Any],
     *,
-    queue: Queue = Queue.DEFAULT,
+    queue: Queue | CallQueue = Queue.DEFAULT,
     tiers: tuple[Tier, ...] = (),
     cache: Cache | None = None,
     changes: tuple[str, ...] = (),

@@ -28,6 +28,8 @@ class Queue(StrEnum):
     MAINTENANCE = "maintenance"
 
 
+CallQueue = Literal["critical", "high", "default", "low"]  # where a user's tool may wait, as its author writes it
+
 # Queues whose job kinds touch no file of an installation: any host with the key may work on them.
 STORELESS_QUEUES = (Queue.EMBEDDING, Queue.LLM, Queue.WEBHOOKS)
 
@@ -53,7 +55,7 @@ class Cache:
 class Options(TypedDict, total=False):
     """What `@tool` may be told; all of it has a default."""
 
-    queue: Queue
+    queue: Queue | CallQueue
     tiers: tuple[Tier, ...]  # the stores that it needs; with REDIS it is not served while Redis is away
     cache: Cache | None
     changes: tuple[str, ...]  # topics; without any the tool is shown as one that only reads
