@@ -40,6 +40,7 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
     "rate": ("string", "the rate's period", "one per queue or function with a rate: when its next job may start"),
     "log": ("list", "1 day after its last line", "the newest 1,000 lines of a job"),
     "steps": ("list", "1 day after the last one", "the newest 1,000 steps of a job's progress"),
+    "noted": ("zset", "permanent", "one per project: its newest 10,000 jobs by when they were made"),
     "joined": ("string", "5 s", "one per call that calls like it may join: the id of its job"),
     "agent": ("zset", "2 min", "one per project: agents by when they were last heard of"),
     "projects": ("set", "2 min", "one: projects with agents heard of lately"),

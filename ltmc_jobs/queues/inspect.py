@@ -1,12 +1,11 @@
-"""Look into the queues: status, result, list, counts, workers. Nothing is unpickled, nothing is changed."""
+"""Look into the queues: status, result, counts, workers. Nothing is unpickled, nothing is changed."""
 
 from __future__ import annotations
 
 import base64
-import heapq
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,11 +13,8 @@ from redis import Redis
 
 from ltmc_jobs import keys
 from ltmc_jobs.errors import JobFailed, LtmcError, NotFound, from_dict
-from ltmc_jobs.queues.contract import INPUT_REQUIRED, JobInfo, JobStatus
-from ltmc_jobs.queues.wanted import Wanted, newest
+from ltmc_jobs.queues.contract import JobInfo, JobStatus
 from ltmc_jobs.registry import Queue
-
-PROJECT_DEPTH = 1000  # RQ's registries know no projects: so many of each are looked at for one
 
 MOMENTS = ("created_at", "enqueued_at", "started_at", "ended_at", "ltmc_progress_at", "ltmc_asked_at")
 REGISTRIES = {
@@ -50,8 +46,8 @@ def job_info(
     job_id: str, fields: dict[bytes, bytes], newest: dict[bytes, bytes] | None, lines: Sequence[bytes] = ()
 ) -> JobInfo:
     """What RQ's hash, the newest entry of its result stream and the job's log say."""
-    text = {_text(name): value for name, value in fields.items()}
-    kept = _json(text.get("meta"))
+    text = {text_of(name): value for name, value in fields.items()}
+    kept = json_of(text.get("meta"))
     meta = kept if isinstance(kept, dict) else {}
     status = state_named(text.get("status", b"queued"))
     asked = _asked(text, status)
@@ -61,15 +57,15 @@ def job_info(
         status=status,
         queue=text.get("origin", b"").decode(),
         project=str(meta.get("project", "")),
-        created_at=_time(text.get("created_at")),
-        enqueued_at=_time(text.get("enqueued_at")),
-        started_at=_time(text.get("started_at")),
-        ended_at=_time(text.get("ended_at")),
+        created_at=time_of(text.get("created_at")),
+        enqueued_at=time_of(text.get("enqueued_at")),
+        started_at=time_of(text.get("started_at")),
+        ended_at=time_of(text.get("ended_at")),
         result=return_value(newest) if status == JobStatus.FINISHED else None,
         error=_error(text, meta) if status == JobStatus.FAILED else None,
         attempts=_number(text.get("ltmc_attempts", b"0")),
-        meta=_told(job_id, text, meta) | ({"log": [_text(line) for line in lines]} if lines else {}),
-        updated_at=max(filter(None, (_time(text.get(name)) for name in MOMENTS)), default=None),
+        meta=_told(job_id, text, meta) | ({"log": [text_of(line) for line in lines]} if lines else {}),
+        updated_at=max(filter(None, (time_of(text.get(name)) for name in MOMENTS)), default=None),
         timeout_seconds=_number(text.get("timeout", b"0")),
         kept_seconds=_kept(text, status),
         questions=asked.get("questions"),
@@ -78,7 +74,7 @@ def job_info(
 
 
 def _asked(text: dict[str, bytes], status: JobStatus) -> dict[str, Any]:
-    found = _json(text.get("ltmc_questions")) if status == JobStatus.DEFERRED else None
+    found = json_of(text.get("ltmc_questions")) if status == JobStatus.DEFERRED else None
     return found if isinstance(found, dict) and isinstance(found.get("questions"), dict) else {}
 
 
@@ -90,7 +86,7 @@ def _kept(text: dict[str, bytes], status: JobStatus) -> int | None:
 
 def _told(job_id: str, text: dict[str, bytes], meta: dict[str, Any]) -> dict[str, Any]:
     """What is known besides: the trace, and what a running job told of itself."""
-    progress = _json(text.get("ltmc_progress"))
+    progress = json_of(text.get("ltmc_progress"))
     shown = {name: value for name, value in meta.items() if name not in ("name", "project", "error")}
     return {"trace_id": job_id} | shown | ({"progress": progress} if progress else {})
 
@@ -103,7 +99,7 @@ def return_value(entry: dict[bytes, bytes] | None) -> Any:
 def decoded_result(encoded: bytes | str | None) -> Any:
     """A result as RQ's streams keep it: base64 of JSON; None for anything else."""
     try:
-        return _json(base64.b64decode(encoded)) if encoded else None
+        return json_of(base64.b64decode(encoded)) if encoded else None
     except ValueError:
         return None
 
@@ -136,35 +132,6 @@ def status(connection: Redis, job_id: str) -> JobInfo:
     return read_state(job_id, pipeline.execute())[0]
 
 
-def list_jobs(connection: Redis, wanted: Wanted) -> list[JobInfo]:
-    """Jobs of the given kind, newest first."""
-    queues = [wanted.queue] if wanted.queue else queue_names(connection)
-    depth = PROJECT_DEPTH if wanted.project or wanted.tool or wanted.cursor else wanted.limit
-    found = {job_id for name in queues for state in wanted.states for job_id in _ids(connection, name, state, depth)}
-    first = heapq.nlargest(wanted.limit, _made(connection, found, wanted))
-    return newest(filter(wanted.has, _infos(connection, [job_id for _, job_id in first])), wanted.limit)
-
-
-def _made(connection: Redis, ids: Iterable[str], wanted: Wanted) -> Iterator[tuple[str, str]]:
-    """When each job of the wanted was made, and its id."""
-    looked_at = list(ids)
-    pipeline = connection.pipeline(transaction=False)
-    for job_id in looked_at:
-        pipeline.hmget(job_key(job_id), "created_at", "meta", "ltmc_questions")
-    for job_id, (made, meta, asks) in zip(looked_at, pipeline.execute(), strict=True):
-        told = _json(meta)
-        about = told if isinstance(told, dict) else {}
-        place = (_time(made) or "", job_id)
-        if (
-            made
-            and wanted.project in (None, about.get("project"))
-            and wanted.tool in (None, about.get("name"))
-            and (wanted.before is None or place < wanted.before)
-            and (asks or wanted.status != INPUT_REQUIRED)
-        ):
-            yield place
-
-
 def counts(connection: Redis) -> dict[str, dict[str, int]]:
     """Jobs per queue and status, and the age in seconds of the oldest one waiting (`oldest_age_seconds`)."""
     names = queue_names(connection)
@@ -187,7 +154,7 @@ def counts(connection: Redis) -> dict[str, dict[str, int]]:
 
 def queue_names(connection: Redis) -> list[str]:
     """The platform's queues, and those that RQ knows besides."""
-    known = {_text(name).removeprefix("rq:queue:") for name in connection.smembers("rq:queues")}
+    known = {text_of(name).removeprefix("rq:queue:") for name in connection.smembers("rq:queues")}
     ours = [queue.value for queue in Queue]
     return ours + sorted(known - set(ours))
 
@@ -204,7 +171,7 @@ def workers(connection: Redis) -> list[dict[str, Any]]:
             text = {name.decode(): value.decode(errors="replace") for name, value in fields.items()}
             shown.append(
                 {
-                    "name": _text(key).removeprefix("rq:worker:"),
+                    "name": text_of(key).removeprefix("rq:worker:"),
                     "state": text.get("state", ""),
                     "queues": [name for name in text.get("queues", "").split(",") if name],
                     "pid": int(text.get("pid") or 0),
@@ -212,21 +179,14 @@ def workers(connection: Redis) -> list[dict[str, Any]]:
                     "successful": int(text.get("successful_job_count") or 0),
                     "failed": int(text.get("failed_job_count") or 0),
                     "working_seconds": float(text.get("total_working_time") or 0),
-                    "heard_at": _time(text.get("last_heartbeat")),
+                    "heard_at": time_of(text.get("last_heartbeat")),
                 }
             )
     return shown
 
 
-def _ids(connection: Redis, queue: str, wanted: JobStatus, limit: int) -> list[str]:
-    if wanted == JobStatus.QUEUED:
-        return [_text(value) for value in connection.lrange(f"rq:queue:{queue}", -limit, -1)]
-    registry = registry_of(wanted)
-    members = connection.zrange(f"rq:{registry}:{queue}", -limit, -1) if registry else []
-    return [_text(member).partition(":")[0] for member in members]
-
-
-def _infos(connection: Redis, ids: Iterable[str]) -> list[JobInfo]:
+def infos(connection: Redis, ids: Iterable[str]) -> list[JobInfo]:
+    """What is known of those of the jobs that are there, without their results."""
     wanted = list(ids)
     pipeline = connection.pipeline(transaction=False)
     for job_id in wanted:
@@ -237,15 +197,16 @@ def _infos(connection: Redis, ids: Iterable[str]) -> list[JobInfo]:
 def _age(connection: Redis, oldest: bytes | None, now: int) -> int:
     if oldest is None:
         return 0
-    since = _time(connection.hget(job_key(_text(oldest)), "enqueued_at"))
+    since = time_of(connection.hget(job_key(text_of(oldest)), "enqueued_at"))
     return max(0, int(now - datetime.fromisoformat(since).timestamp())) if since else 0
 
 
-def _time(value: bytes | str | None) -> str | None:
-    return _text(value).replace("Z", "+00:00") if value else None
+def time_of(value: bytes | str | None) -> str | None:
+    """A moment of RQ's as we show it."""
+    return text_of(value).replace("Z", "+00:00") if value else None
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     """What a reader of a connection without decoding gets, as text."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
@@ -253,7 +214,7 @@ def _text(value: Any) -> str:
 def state_named(value: bytes) -> JobStatus:
     """A state; what anybody else wrote there counts as failed."""
     try:
-        return JobStatus(_text(value))
+        return JobStatus(text_of(value))
     except ValueError:
         return JobStatus.FAILED
 
@@ -263,11 +224,12 @@ def _number(value: bytes) -> int:
 
 
 def _error(text: dict[str, bytes], meta: dict[str, Any]) -> dict[str, Any]:
-    kept = _json(text.get("ltmc_error")) or meta.get("error")
+    kept = json_of(text.get("ltmc_error")) or meta.get("error")
     return kept if isinstance(kept, dict) else JobFailed("the job's worker died while it ran").as_dict()
 
 
-def _json(value: bytes | None) -> Any:
+def json_of(value: bytes | None) -> Any:
+    """What a field says in JSON; None for anything else."""
     try:
         return json.loads(value) if value else None
     except (ValueError, RecursionError):
@@ -276,7 +238,7 @@ def _json(value: bytes | None) -> Any:
 
 def _function_name(data: bytes) -> str:
     try:
-        named = _json(zlib.decompress(data))
+        named = json_of(zlib.decompress(data))
     except zlib.error:
-        named = _json(data)
+        named = json_of(data)
     return str(named[0]) if isinstance(named, list) and named else "unknown"

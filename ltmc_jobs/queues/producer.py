@@ -11,6 +11,7 @@ from functools import lru_cache
 from json import dumps
 from typing import Any
 
+from ltmc_jobs import keys as names
 from ltmc_jobs.errors import InvalidArguments
 from ltmc_jobs.queues.contract import JobRef, JobSpec
 from ltmc_jobs.queues.envelope import Keyring, seal
@@ -69,11 +70,16 @@ def _command(jobs: list[tuple[JobSpec, str]], waiter: str) -> list[Any]:
         if group is None:
             group = groups[same] = len(groups) + 1
             fields = shared_fields(spec.kind, spec.project, spec.result_ttl_seconds)
-            heads += (queue_of(spec).value, len(fields), *fields)
+            heads += (queue_of(spec).value, noted(spec.project), len(fields), *fields)
         told = meta(spec) if spec.digest or (spec.trace_id and spec.trace_id != spec.id) else ""
         rows += (group, spec.id, payload, describe(spec), _due(spec), " ".join(spec.depends_on))
         rows += (waiter, told, spec.like)
     return [len(groups), *heads, *rows]
+
+
+def noted(project: str) -> str:
+    """The key of a project's newest jobs."""
+    return names.key(project, "noted")
 
 
 @lru_cache(maxsize=1024)

@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 
 from ltmc_jobs import keys
 from ltmc_jobs.errors import NotFound
-from ltmc_jobs.queues import control, inspect, producer, revival, sweep, waiting
+from ltmc_jobs.queues import control, inspect, listing, producer, revival, sweep, waiting
 from ltmc_jobs.queues.contract import JobInfo, JobRef, JobSpec, JobStatus, Outcome
 from ltmc_jobs.queues.control import Controls, Limit, Subject
 from ltmc_jobs.queues.envelope import Keyring
@@ -112,7 +112,7 @@ class JobQueue:
         self, *, project: str | None = None, status: JobStatus | None = None, queue: str | None = None, limit: int = 50
     ) -> list[JobInfo]:
         named = None if status is None else status.value
-        return reached(inspect.list_jobs, self.connection, Wanted(project, named, None, queue, limit))
+        return reached(listing.list_jobs, self.connection, Wanted(project, named, None, queue, limit))
 
     def counts(self) -> dict[str, dict[str, int]]:
         return reached(inspect.counts, self.connection)
@@ -231,7 +231,7 @@ class AsyncJobQueue:
         return await asyncio.to_thread(self._blocking.retry, job_id)
 
     async def list(self, wanted: Wanted) -> list[JobInfo]:
-        return await asyncio.to_thread(reached, inspect.list_jobs, self._blocking.connection, wanted)
+        return await asyncio.to_thread(reached, listing.list_jobs, self._blocking.connection, wanted)
 
     async def counts(self) -> dict[str, dict[str, int]]:
         return await asyncio.to_thread(self._blocking.counts)

@@ -12,11 +12,18 @@ from redis import Redis
 
 from ltmc_jobs import keys as names
 from ltmc_jobs.errors import InvalidArguments
+from ltmc_jobs.queues.listing import list_jobs
 from ltmc_jobs.queues.schedules.clockwork import Clockwork
 from ltmc_jobs.queues.schedules.schedule import Misfire, Overlap, Schedule
+from ltmc_jobs.queues.wanted import Wanted
 from tests import queue_kinds as kinds
 from tests.contracts.stage import KEYS, LEADER, Stage
 from tests.waiting import wait_until
+
+
+def listed(stage: Stage) -> list[str]:
+    """What is listed of its project."""
+    return [info.id for info in list_jobs(stage.redis, Wanted("default"))]
 
 
 def test_a_tick_is_a_run_with_an_id_of_its_own(stage: Stage) -> None:
@@ -34,6 +41,7 @@ def test_a_tick_is_a_run_with_an_id_of_its_own(stage: Stage) -> None:
     assert stage.field(job_id, "status") == "scheduled"
     assert b"rq:queue:default" in stage.redis.smembers("rq:queues")
     assert stage.outcomes() == {"fired": 1}
+    assert listed(stage) == [run]
     stored: Any = stage.redis.hgetall(names.key(names.INSTALLATION, "metrics", "ltmc_schedule_lateness_seconds"))
     assert float(stored[b'["sum"]']) < 1
 
@@ -45,7 +53,7 @@ def test_nothing_runs_before_its_time(stage: Stage) -> None:
     assert 0 < seconds <= 0.4
     time.sleep(seconds)
     stage.fire()
-    assert stage.queued() == ["soon"]
+    assert stage.queued() == listed(stage) == ["soon"]
     assert "soon" not in stage.scheduler
     assert stage.field("soon", "status") == "queued"
 

@@ -200,7 +200,7 @@ class Queue(rq.Queue):
             flat = [part for pair in fields.items() for part in pair]
             count += 1
             size += len(job.data)
-            heads += (self.name, len(flat), *flat)
+            heads += (self.name, producer.noted(self._project), len(flat), *flat)
             rows += (count, job.id, job.data, job.description, due, " ".join(job._dependency_ids), "", "", "")
         yield [count, *heads, *rows]
 

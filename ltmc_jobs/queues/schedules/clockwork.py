@@ -20,6 +20,7 @@ from ltmc_jobs import keys as names
 from ltmc_jobs.errors import EnvelopeRefused, LtmcError, NotFound
 from ltmc_jobs.metrics import Metrics
 from ltmc_jobs.queues.envelope import Keyring, reseal, verified
+from ltmc_jobs.queues.producer import noted
 from ltmc_jobs.queues.schedules.schedule import ENTRIES, Schedule, Tick, read_schedule
 from ltmc_jobs.queues.scripts import script
 
@@ -173,11 +174,11 @@ class Clockwork:
         return Fire(command + self._run(schedule, entry, tick, (path, call, more)), max(0.0, now - meant), tick.missed)
 
     def _run(self, schedule: Schedule, entry: Entry, tick: Tick, what: tuple[str, Any, dict[str, Any]]) -> list[Any]:
-        """The run as the script takes it: id, queue, whether at its front, and the fields of its hash."""
-        place = [entry.queue, "1" if entry.at_front else ""]
+        """The run as the script takes it: id, queue, whether at its front, where it is noted, fields of its hash."""
+        path, call, more = what
+        place = [entry.queue, "1" if entry.at_front else "", noted(call["project"])]
         if tick.run is None or not schedule.recurs:
             return [schedule.id, *place]
-        path, call, more = what
         run_id = schedule.run_id(tick.run)
         data = f"[{json.dumps(path)},null,[{reseal(call, run_id, self._keys)}],{{}}]"
         meta = json.dumps(more | {"schedule": schedule.id, "due": tick.run})

@@ -1,5 +1,6 @@
 -- Enqueue jobs: each once, however often this is sent.
--- ARGV: the number of groups; per group its queue and the hash fields that its jobs share (count, then name, value …);
+-- ARGV: the number of groups; per group its queue, where its jobs are noted, and the hash fields that they share (count,
+-- then name, value …);
 -- then per job: group, id, data, description, delay or due time ('' | '+seconds' | seconds), parents ('' | 'id id'),
 -- waiter ('' | channel), meta ('' | JSON), and what calls like it have in common ('' | 'open:key' to join one that has not
 -- ended, 'waiting:key' to join one that has not begun).
@@ -18,16 +19,16 @@ end
 
 local groups, at = {}, 2
 for g = 1, tonumber(ARGV[1]) do
-  local queue, count = ARGV[at], tonumber(ARGV[at + 1])
+  local queue, noted, count = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   local shared = {}
-  groups[g] = {queue = queue, shared = shared, pushed = 0, ends = {}}
-  for i = 1, count do shared[i] = ARGV[at + 1 + i] end
+  groups[g] = {queue = queue, noted = noted, shared = shared, pushed = 0, ends = {}, places = {}}
+  for i = 1, count do shared[i] = ARGV[at + 2 + i] end
   for i = 1, count, 2 do
     if shared[i] == 'enqueue_at_front' then groups[g].at_front = shared[i + 1] == '1' end
     if shared[i] == 'ttl' then groups[g].ttl = tonumber(shared[i + 1]) end
   end
   call('SADD', NAMES_OF_QUEUES, QUEUE .. queue)
-  at = at + 2 + count
+  at = at + 3 + count
 end
 
 local made, seen = {}, {}
@@ -55,6 +56,8 @@ while at <= #ARGV do
     if due ~= '' then when = (string.sub(due, 1, 1) == '+') and NOW + tonumber(due) or tonumber(due) end
     local ends = not group.at_front and group.ends or nil
     if new_job(id, group.queue, fields, ids, when, group.at_front, ends) == 'queued' then group.pushed = group.pushed + 1 end
+    local places = group.places
+    places[#places + 1], places[#places + 2] = 0, place_of(id, NOW_TEXT)
     if group.ttl then call('EXPIRE', JOB .. id, group.ttl) end  -- until it runs
     if how then call('SET', OURS .. 'joined:' .. like, id, 'EX', JOINED_SECONDS) end
     made[#made + 1] = 1
@@ -62,6 +65,7 @@ while at <= #ARGV do
   at = at + 9
 end
 for _, group in ipairs(groups) do
+  if #group.places > 0 then note(group.noted, group.places) end
   if #group.ends > 0 then call('RPUSH', QUEUE .. group.queue, unpack(group.ends)) end
   if group.pushed > 0 then wake(group.queue, group.pushed) end
 end

@@ -2,12 +2,12 @@
 -- ARGV: the leader's token, schedule, its score and its meta as they were read, next score ('' when it is over),
 -- 'run' | 'pass', or, where the entry is the job itself, 'self' | 'drop'; overlap ('allow' | 'skip' | 'queue'), the run before,
 -- meta after the run, meta after a tick passed over, score and meta while it waits for the run before;
--- then the run: id, queue, at front ('1'), hash fields.
+-- then the run: id, queue, at front ('1'), where its project's jobs are noted, hash fields.
 -- Answer: 'fired' | 'passed' | 'overlap' | 'waits' | 'canceled' | 'moved' (somebody else was first) | 'fenced'.
 
 local id, was, meta, following, act = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local overlap, before = ARGV[7], ARGV[8]
-local run, queue, at_front = ARGV[13], ARGV[14], ARGV[15] == '1'
+local run, queue, at_front, noted = ARGV[13], ARGV[14], ARGV[15] == '1', ARGV[16]
 local own = JOB .. id
 
 if not leads(ARGV[1]) then return 'fenced' end
@@ -48,12 +48,14 @@ if act == 'self' then
   call('ZREM', ENTRIES, id)
   call('HSET', own, 'meta', ARGV[9])
   push(queue, id, at_front)
+  note(noted, {0, place_of(id, call('HGET', own, 'created_at') or NOW_TEXT)})
   return 'fired'
 end
 if call('EXISTS', JOB .. run) == 0 then
   local fields = {}
-  for i = 16, #ARGV do fields[#fields + 1] = ARGV[i] end
+  for i = 17, #ARGV do fields[#fields + 1] = ARGV[i] end
   new_job(run, queue, fields, {}, nil, at_front)
+  note(noted, {0, place_of(run, NOW_TEXT)})
   wake(queue, 1)
 end
 advance(ARGV[9])

@@ -1,5 +1,15 @@
 -- Write a job's hash and put it where it belongs; used by the scripts that make jobs.
 
+local NOTED = 10000 -- of a project's jobs, the newest
+
+-- Note jobs of a project, scores (0) and places in turn, by when they were made: RQ's registries are in other orders.
+local function note(noted, places)
+  call('ZADD', noted, unpack(places))
+  call('ZREMRANGEBYRANK', noted, 0, -NOTED - 1)
+end
+
+local function place_of(id, made) return made .. '~' .. id end
+
 -- `fields`: a flat list of hash fields. `parents`: ids. `at`: due time in seconds, or nil. `ends`: a list that takes the
 -- ids for the end of the queue, where the caller puts them there all at once.
 local function new_job(id, queue, fields, parents, at, at_front, ends)
