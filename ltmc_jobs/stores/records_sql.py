@@ -62,16 +62,16 @@ CHUNKS_IN_SCOPE = """
 """
 # By the index that has what is read: the table's rows have the texts in them.
 WITH_WORD = """
-    SELECT c.id, c.size FROM chunk_words f
+    SELECT group_concat(c.id), group_concat(c.size) FROM chunk_words f
     CROSS JOIN resource_chunks c INDEXED BY resource_chunks_sizes ON c.id = f.rowid
     WHERE chunk_words MATCH :match AND c.visibility > 0
 """
 WITH_WORD_WITHIN = """
-    SELECT c.id, c.size FROM chunk_words f CROSS JOIN resource_chunks c ON c.id = f.rowid
+    SELECT group_concat(c.id), group_concat(c.size) FROM chunk_words f CROSS JOIN resource_chunks c ON c.id = f.rowid
     JOIN resource_versions v ON v.resource_id = c.resource_id AND v.version = c.version
     WHERE chunk_words MATCH :match AND c.visibility > 0 AND {within}
 """
-MATCHING = "SELECT rowid FROM chunk_words WHERE chunk_words MATCH :match"
+MATCHING = "SELECT group_concat(rowid) FROM chunk_words WHERE chunk_words MATCH :match"
 PLACES = """
     SELECT c.id, c.resource_id, v.resource_type, v.conversation_id IS NOT NULL FROM json_each(?) wanted
     CROSS JOIN resource_chunks c ON c.id = wanted.value
