@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="up to 10,000 vectors, less than 50 s once all is installed"
     )
-    parser.add_argument("--million", action="store_true", help="1,000,000 too: half an hour, 10 GB of disk")
+    parser.add_argument("--million", action="store_true", help="1,000,000 too: 10 minutes more a round, 10 GB of disk")
     parser.add_argument("--json", type=Path, help="write the rows there too")
     parser.add_argument("--rounds", type=int, help="how often every system takes its turn")
     parser.add_argument("--only", action="append", help="a system beside ours (may be given again); else all")
