@@ -10,9 +10,10 @@ from api.call_meta import NAME_LIMIT, WAIT_LIMIT
 from api.mcp.listing import ANSWER, JOB, SUCCESS, output_schema
 from ltmc_jobs import registry
 from ltmc_jobs.form import Form
-from ltmc_jobs.handling import LONGEST_TTL_SECONDS, PRIORITIES
+from ltmc_jobs.handling import LONGEST_TTL_SECONDS
 from ltmc_jobs.registry import Queue, Tool
 from ltmc_jobs.settings import PROJECT_PATTERN
+from ltmc_jobs.terms import PRIORITIES
 
 SCHEMAS = "#/components/schemas/"
 JSON = "application/json"

@@ -11,8 +11,8 @@ from typing import Any
 from ltmc_jobs.errors import Conflict, InvalidArguments
 from ltmc_jobs.queues.contract import JobInfo, JobSpec
 from ltmc_jobs.registry import Queue, Tool
+from ltmc_jobs.terms import PRIORITIES
 
-PRIORITIES = (Queue.CRITICAL, Queue.HIGH, Queue.DEFAULT, Queue.LOW)
 LONGEST_TTL_SECONDS = 7 * 86_400
 
 

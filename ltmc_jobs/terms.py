@@ -1,4 +1,4 @@
-"""The terms in which a tool is declared: Queue, Tier, Cache, ExecutorName, Options."""
+"""The terms in which a tool is declared: Queue, CallQueue, Tier, Cache, ExecutorName, Options."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ class Queue(StrEnum):
     MAINTENANCE = "maintenance"
 
 
-CallQueue = Literal["critical", "high", "default", "low"]  # where a user's tool may wait, as its author writes it
+# Any of them takes any call, the most urgent first; the others are for the kinds that need just them.
+CallQueue = Literal["critical", "high", "default", "low"]
+PRIORITIES = tuple(Queue(name) for name in get_args(CallQueue))
 
 # Queues whose job kinds touch no file of an installation: any host with the key may work on them.
 STORELESS_QUEUES = (Queue.EMBEDDING, Queue.LLM, Queue.WEBHOOKS)

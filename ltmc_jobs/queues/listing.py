@@ -1,9 +1,9 @@
-"""The list of jobs, newest first: a project's from what is noted of them, all others' from RQ's registries."""
+"""The list of jobs, newest first: from RQ's registries where those are short, else from what is noted of a project."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from redis import Redis
 
@@ -16,32 +16,37 @@ from ltmc_jobs.queues.wanted import BETWEEN, Wanted, newest
 NEWEST = script("newest")
 PART = 500  # noted jobs a command: Redis serves nobody else while it looks at them
 NOTED = 10_000  # as new_job.lua has it
-DEPTH = 1000  # RQ's registries know no projects: so many of each are looked at for one
+DEPTH = 1000  # registries know no projects, and have what expires last at their end: so many of each are looked at
+SHORT = 200  # jobs in all registries that are asked: all of them are looked at in a moment
 
 
 def list_jobs(connection: Redis, wanted: Wanted) -> list[JobInfo]:
     """Jobs of the given kind, newest first.
 
-    Of a project every one among its newest 10,000 is found; older ones as far as RQ's registries are looked into.
+    Of a project every one among its newest 10,000 is found; older ones as far as the registries are looked into.
     """
-    if wanted.project is None:
-        return _registered(connection, wanted)
-    found = _noted(connection, wanted.project, wanted)
+    queues = [wanted.queue] if wanted.queue else queue_names(connection)
+    names = dict.fromkeys(registry_of(state) or "queue" for state in wanted.states)
+    registries = [f"rq:{name}:{queue}" for name in names for queue in queues]
+    if wanted.project is None or _length(connection, registries) <= SHORT:
+        return _registered(connection, registries, wanted)
+    found = _noted(connection, noted(wanted.project), wanted)
     if len(found) == wanted.limit or connection.zcard(noted(wanted.project)) < NOTED:
         return found
-    both = {info.id: info for info in (*_registered(connection, wanted), *found)}
+    both = {info.id: info for info in (*_registered(connection, registries, wanted), *found)}
     return newest(both.values(), wanted.limit)
 
 
-def _noted(connection: Redis, project: str, wanted: Wanted) -> list[JobInfo]:
+def _noted(connection: Redis, key: str, wanted: Wanted) -> list[JobInfo]:
     found: dict[str, JobInfo] = {}
     asking = wanted.status == INPUT_REQUIRED
     state = JobStatus.DEFERRED if asking else wanted.status or ""
     which = [state, int(asking), wanted.tool or "", wanted.queue or ""]
     below = b"+" if wanted.before is None else b"(" + _place(wanted.before)
     while below and len(found) < wanted.limit:
-        last, *ids = NEWEST.run(connection, [noted(project), below, *which, wanted.limit - len(found), PART])
-        found |= {info.id: info for info in infos(connection, map(text_of, ids)) if wanted.has(info)}
+        last, *ids = NEWEST.run(connection, [key, below, *which, wanted.limit - len(found), PART])
+        known = infos(connection, map(text_of, ids))
+        found |= {info.id: info for info in known if info.project == wanted.project and wanted.has(info)}
         below = last and b"(" + last
     return list(found.values())
 
@@ -49,15 +54,30 @@ def _noted(connection: Redis, project: str, wanted: Wanted) -> list[JobInfo]:
 def _place(before: tuple[str, str]) -> bytes:
     """Where a cursor points, as the scripts note it."""
     made, job_id = before
-    return BETWEEN.join((made.replace("+00:00", "Z"), job_id)).encode()
+    return BETWEEN.join((made.replace("+00:00", "Z"), job_id)).encode(errors="replace")
 
 
-def _registered(connection: Redis, wanted: Wanted) -> list[JobInfo]:
-    queues = [wanted.queue] if wanted.queue else queue_names(connection)
+def _length(connection: Redis, registries: Sequence[str]) -> int:
+    pipeline = connection.pipeline(transaction=False)
+    for key in registries:
+        (pipeline.llen if _is_queue(key) else pipeline.zcard)(key)
+    return sum(pipeline.execute())
+
+
+def _registered(connection: Redis, registries: Sequence[str], wanted: Wanted) -> list[JobInfo]:
     depth = DEPTH if wanted.project or wanted.tool or wanted.cursor else wanted.limit
-    found = {job_id for name in queues for state in wanted.states for job_id in _ids(connection, name, state, depth)}
+    pipeline = connection.pipeline(transaction=False)
+    for key in registries:
+        (pipeline.lrange if _is_queue(key) else pipeline.zrange)(key, -depth, -1)
+    members = {text_of(member) for members in pipeline.execute() for member in members}
+    found = {member.partition(":")[0] for member in members}  # of what runs, the execution stands behind it
     first = heapq.nlargest(wanted.limit, _made(connection, found, wanted))
     return newest(filter(wanted.has, infos(connection, [job_id for _, job_id in first])), wanted.limit)
+
+
+def _is_queue(key: str) -> bool:
+    """A list; registries are sorted sets."""
+    return key.startswith("rq:queue:")
 
 
 def _made(connection: Redis, ids: Iterable[str], wanted: Wanted) -> Iterator[tuple[str, str]]:
@@ -78,11 +98,3 @@ def _made(connection: Redis, ids: Iterable[str], wanted: Wanted) -> Iterator[tup
             and (asks or wanted.status != INPUT_REQUIRED)
         ):
             yield place
-
-
-def _ids(connection: Redis, queue: str, wanted: JobStatus, limit: int) -> list[str]:
-    if wanted == JobStatus.QUEUED:
-        return [text_of(value) for value in connection.lrange(f"rq:queue:{queue}", -limit, -1)]
-    registry = registry_of(wanted)
-    members = connection.zrange(f"rq:{registry}:{queue}", -limit, -1) if registry else []
-    return [text_of(member).partition(":")[0] for member in members]

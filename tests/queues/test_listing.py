@@ -59,10 +59,42 @@ def pages(server: Redis, limit: int, **which: str) -> Iterator[JobInfo]:
 def test_what_is_kept_for_less_time_is_listed_too(jobs: JobQueue, server: Redis) -> None:
     """RQ's registry has it behind everything that is kept for longer."""
     end(server, enqueue(jobs, 1200), 3600)
-    newest = enqueue(jobs, 3, kinds.NO_RETRIES)
+    newest = enqueue(jobs, 3, kinds.THREAD_NOTE)
     end(server, newest, 60)
     assert ids_of(list_jobs(server, Wanted("mine", limit=3))) == newest[::-1]
-    assert ids_of(list_jobs(server, Wanted("mine", tool="no_retries"))) == newest[::-1]
+    assert ids_of(list_jobs(server, Wanted("mine", tool="thread_note"))) == newest[::-1]
+
+
+@pytest.mark.parametrize("others", [0, 300])
+def test_what_another_wrote_is_no_job_of_a_project(jobs: JobQueue, server: Redis, others: int) -> None:
+    """J10: neither in a list that is short, nor among many."""
+    enqueue(jobs, others, project="other")
+    kept, *odd = enqueue(jobs, 4)
+    for job_id, meta in zip(odd, ("[1]", b"\x80\x04", '{"name": "note_default", "project": "other"}'), strict=True):
+        server.hset(f"rq:job:{job_id}", "meta", meta)
+    assert ids_of(list_jobs(server, Wanted("mine", tool="note_default"))) == [kept]
+    assert ids_of(list_jobs(server, Wanted("mine"))) == [kept]
+
+
+def test_what_was_made_before_jobs_were_noted_is_listed(jobs: JobQueue, server: Redis) -> None:
+    made = enqueue(jobs, 3)
+    server.delete(noted("mine"))
+    assert ids_of(list_jobs(server, Wanted("mine"))) == made[::-1]
+
+
+@pytest.mark.parametrize("others", [0, 300])
+def test_a_job_that_asks_is_told_from_one_that_only_waits(jobs: JobQueue, server: Redis, others: int) -> None:
+    enqueue(jobs, others)
+    waiting, asking = enqueue(jobs, 2)
+    for job_id in (waiting, asking):
+        server.lrem("rq:queue:default", 1, job_id)
+        server.hset(f"rq:job:{job_id}", "status", "deferred")
+        server.zadd("rq:deferred:default", {job_id: time.time()})
+    server.hset(f"rq:job:{asking}", "ltmc_questions", '{"questions": {"colour": {}}}')
+    for number in range(others):
+        server.zadd("rq:deferred:default", {f"gone-{number}": number})
+    assert ids_of(list_jobs(server, Wanted("mine", "input_required"))) == [asking]
+    assert ids_of(list_jobs(server, Wanted("mine", "deferred"))) == [waiting]
 
 
 def test_pages_show_every_job_once(jobs: JobQueue, server: Redis) -> None:
@@ -75,7 +107,9 @@ def test_pages_show_every_job_once(jobs: JobQueue, server: Redis) -> None:
     assert ids_of(pages(server, 4, project="mine", status="failed", tool="no_retries")) == [made[700]]
 
 
-def test_a_job_that_has_expired_is_not_listed(jobs: JobQueue, server: Redis) -> None:
+@pytest.mark.parametrize("others", [0, 300])
+def test_a_job_that_has_expired_is_not_listed(jobs: JobQueue, server: Redis, others: int) -> None:
+    enqueue(jobs, others, project="other")
     first, gone, last = enqueue(jobs, 3)
     server.delete(f"rq:job:{gone}")
     assert ids_of(list_jobs(server, Wanted("mine", limit=2))) == [last, first]

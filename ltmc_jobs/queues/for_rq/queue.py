@@ -28,9 +28,8 @@ from ltmc_jobs.queues.for_rq.calls import Function, declared_kind, named_argumen
 from ltmc_jobs.queues.for_rq.job import Job
 from ltmc_jobs.queues.reach import reaching
 from ltmc_jobs.settings import Settings
+from ltmc_jobs.terms import PRIORITIES
 
-# Any of them takes any call; the other queues are for the kinds that need just them.
-PRIORITIES = (registry.Queue.CRITICAL, registry.Queue.HIGH, registry.Queue.DEFAULT, registry.Queue.LOW)
 UNSUPPORTED = {
     "on_success": "callbacks are not signed; enqueue what follows with depends_on",
     "on_failure": "callbacks are not signed; enqueue what follows with Dependency(allow_failure=True)",

@@ -197,7 +197,7 @@ class Scheduler(RqScheduler):  # type: ignore[misc]
     def _write(self, spec: JobSpec, schedule: Schedule, due: str, options: dict[str, Any], *, keeps: bool) -> Job:
         if not ID.fullmatch(spec.id):
             raise InvalidArguments(f"{spec.id!r} is no id: letters, digits, - and _")
-        more = {"name": spec.kind.name, "project": spec.project, **(options.pop("meta", None) or {})}
+        more = {**(options.pop("meta", None) or {}), "name": spec.kind.name, "project": spec.project}
         if spec.trace_id:
             more["trace_id"] = spec.trace_id
         queue = options.pop("queue_name", None) or self.queue_name or spec.kind.queue.value

@@ -65,8 +65,8 @@ while at <= #ARGV do
   at = at + 9
 end
 for _, group in ipairs(groups) do
-  if #group.places > 0 then note(group.noted, group.places) end
   if #group.ends > 0 then call('RPUSH', QUEUE .. group.queue, unpack(group.ends)) end
+  if #group.places > 0 then note(group.noted, group.places) end
   if group.pushed > 0 then wake(group.queue, group.pushed) end
 end
 return made

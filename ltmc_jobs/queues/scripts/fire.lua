@@ -48,7 +48,8 @@ if act == 'self' then
   call('ZREM', ENTRIES, id)
   call('HSET', own, 'meta', ARGV[9])
   push(queue, id, at_front)
-  note(noted, {0, place_of(id, call('HGET', own, 'created_at') or NOW_TEXT)})
+  local made = call('HGET', own, 'created_at')
+  if made then note(noted, {0, place_of(id, made)}) end
   return 'fired'
 end
 if call('EXISTS', JOB .. run) == 0 then
