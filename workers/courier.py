@@ -245,7 +245,7 @@ class Courier(threading.Thread):
         while self._ended and len(runs) < AT_ONCE:
             execution, run = self._ended.popleft()
             self.held.pop(execution.claim.member, None)
-            self.tally.send(execution, run)
+            self.tally.send(execution.claim, run, execution.function)
             runs.append(run)
         return runs
 

@@ -9,7 +9,7 @@ import time
 import traceback
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ltmc_jobs.errors import EnvelopeRefused, JobCancelled, JobFailed, JobTimeout, LtmcError, Misconfigured
 from ltmc_jobs.inquiry import KEY_PATTERN, InputRequired
@@ -17,9 +17,7 @@ from ltmc_jobs.queues.claims import Claim, Ending, Run, as_failure, as_result
 from ltmc_jobs.queues.envelope import UNSIGNED, Call, Keyring, unseal, unseal_text
 from ltmc_jobs.queues.isolation.isolated import Passing
 from ltmc_jobs.queues.producer import PAYLOAD_LIMIT
-
-if TYPE_CHECKING:
-    from workers.tally import Tally
+from workers.tally import Tally
 
 LONGEST_RETRY_SECONDS = 300.0
 TRANSIENT = (ConnectionError, TimeoutError)
@@ -69,6 +67,11 @@ class Execution:
     @property
     def job_id(self) -> str:
         return self.claim.job_id
+
+    @property
+    def function(self) -> str | None:
+        """The name of what was run; None where it has not begun."""
+        return None if self.begun is None else self.call.kind.name
 
     @property
     def attempt(self) -> int:

@@ -30,7 +30,7 @@ from ltmc_jobs.services import Services
 from ltmc_jobs.settings import Settings
 from ltmc_jobs.shared import Shared, checked_address
 from workers import writer
-from workers.isolated import Child, Running
+from workers.isolated_child import IsolatedChild, Running
 
 UNFINISHED_SECONDS = 120.0
 ENQUEUE_SECONDS = 1.0  # the caller waits for it
@@ -38,7 +38,7 @@ ENQUEUE_SECONDS = 1.0  # the caller waits for it
 log = structlog.get_logger("ltmc.local")
 
 
-class LocalChild(Child):
+class LocalChild(IsolatedChild):
     """A child whose answers carry the result, and the sealed jobs that its starter should have it run next."""
 
     def __init__(self, settings: Settings, frames: Frames) -> None:

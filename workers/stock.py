@@ -91,7 +91,7 @@ class Job(rq_job.Job):
 
     def _end(self, execution: Execution, run: Run) -> None:
         self._run = run
-        execution.courier.tally.send(execution, run)
+        execution.courier.tally.send(execution.claim, run, execution.function)
         execution.courier.tally.settle(())
         with suppress(redis.RedisError):
             self.shared.metrics.flush()

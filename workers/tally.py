@@ -6,7 +6,6 @@ from collections.abc import Collection
 
 from ltmc_jobs.metrics import Metrics
 from ltmc_jobs.queues.claims import CRASH_LIMIT, Claim, Ending, Run
-from workers.execution import Execution
 
 OUTCOMES = {Ending.DONE: "finished", Ending.STOPPED: "stopped"}
 NOT_ENDED = (Ending.BACK, Ending.AGAIN, Ending.ASKS)
@@ -17,7 +16,7 @@ class Tally:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._sent: list[tuple[Execution, Run]] = []
+        self._sent: list[tuple[Claim, Run, str | None]] = []
 
     def begin(self, claim: Claim, server_time: float) -> None:
         """A job's function is about to run; from any thread."""
@@ -25,20 +24,18 @@ class Tally:
         if waited is not None:
             self._metrics.observe("ltmc_job_wait_seconds", waited, claim.queue)
 
-    def send(self, execution: Execution, run: Run) -> None:
-        """The end of a run is on its way to Redis."""
-        self._sent.append((execution, run))
+    def send(self, claim: Claim, run: Run, function: str | None) -> None:
+        """The end of a run is on its way to Redis; of this function, if it has begun."""
+        self._sent.append((claim, run, function))
 
     def settle(self, refused: Collection[str]) -> None:
         """Redis has taken the ends that were on their way, but for these job:execution, which had been given away."""
-        for execution, run in self._sent:
-            claim = execution.claim
+        for claim, run, function in self._sent:
             if run.ending in NOT_ENDED or claim.member in refused:
                 continue
             self._metrics.count("ltmc_jobs_total", claim.queue, outcome(claim, run))
-            if execution.begun is not None:
-                took = run.ended_at - run.started_at
-                self._metrics.observe("ltmc_job_run_seconds", took, claim.queue, execution.call.kind.name)
+            if function is not None:
+                self._metrics.observe("ltmc_job_run_seconds", run.ended_at - run.started_at, claim.queue, function)
         self._sent.clear()
 
 
