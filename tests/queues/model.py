@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from ltmc_jobs.queues.claims import Claim, Ending
 from tests.queues.picture import Picture
 
 QUEUES = ("default", "low")
+ASKED = ("colour", "size")  # what a job asks for, when it does
 WORKERS = {"w0": ("default", "low"), "w1": ("low", "default"), "w2": ("default",)}
 
 
@@ -30,6 +32,7 @@ class Job:
     cancelled: bool = False
     suspect: bool = False
     watched: bool = False
+    asks: set[str] = field(default_factory=set)
 
 
 class Model:
@@ -74,15 +77,22 @@ class Model:
         elif ending == Ending.FAILED:
             self.finish(job, "failed")
         elif ending == Ending.CRASHED:
-            job.crashes += 1
-            if job.crashes >= holds.CRASH_LIMIT:
-                self.finish(job, "failed")
-            else:
-                self.push(job)
+            self.crash(job)
+        elif ending == Ending.ASKS:
+            job.attempts -= 1
+            job.status, job.asks = "deferred", set(ASKED)
+            self.told[job.id] += job.watched  # and whoever waits goes on
         else:
             job.attempts -= ending == Ending.BACK
             self.push(job, front=True)
         return True
+
+    def crash(self, job: Job) -> None:
+        job.crashes += 1
+        if job.crashes >= holds.CRASH_LIMIT:
+            self.finish(job, "failed")
+        else:
+            self.push(job)
 
     def finish(self, job: Job, status: str) -> None:
         job.status = status
@@ -90,8 +100,15 @@ class Model:
         job.results += 1
         self.tell(job)
         for child in [self.jobs[name] for name in job.children]:
-            if child.status == "deferred" and self.is_free(child):
+            if child.status == "deferred" and not child.asks and self.is_free(child):
                 self.push(child)
+
+    def answer(self, job: Job, given: set[str]) -> None:
+        """With the last answer it goes on."""
+        if job.asks and not (job.asks - given):
+            self.push(job)
+            self.told[job.id] += job.watched
+        job.asks -= given
 
     def tell(self, job: Job) -> None:
         self.told[job.id] += job.watched
@@ -142,6 +159,7 @@ class Model:
             assert picture.results[job.id] == min(job.results, 10)
             assert picture.holders[job.id] == ([job.holder] if job.holder else [])
             assert ("ltmc_waiters" in fields) == job.watched
+            assert set(json.loads(fields.get("ltmc_questions", "{}")).get("questions", ())) == job.asks
         self._nobody_sleeps_beside_work(picture)
 
     def _nobody_sleeps_beside_work(self, picture: Picture) -> None:

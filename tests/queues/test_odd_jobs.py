@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ltmc_jobs.errors import EnvelopeRefused, InvalidArguments, JobCancelled, NotFound
+from ltmc_jobs.queues import control
 from ltmc_jobs.queues.claims import Claims, Ending, Run, as_result, bury
 from ltmc_jobs.queues.contract import JobSpec, JobStatus, new_job_id
 from ltmc_jobs.queues.queue import JobQueue
@@ -131,3 +132,28 @@ def test_a_journal_on_a_full_disk_stops_nothing(settings: Settings) -> None:
     written.begin("c:d")
     assert written.file.read_text() == "S c:d\n"
     written.close()
+
+
+def test_a_job_that_asks_waits_for_its_answers_alone(jobs: JobQueue, shared: Shared) -> None:
+    """J02: a parent that failed, was put back and has finished now does not set it going a second time."""
+    parent = jobs.enqueue(echo(1))
+    child = jobs.enqueue(echo(2, depends_on=(parent.id,)))
+    shared.redis.hset(f"rq:job:{child.id}", "allow_dependency_failures", 1)
+    claims = Claims(shared.redis, "ours", ("default",))
+    claims.renew()
+
+    def run_next(ending: Ending, payload: str) -> str:
+        (claim,) = claims.tick([], 1).claims
+        claims.tick([Run(claim.job_id, claim.execution, ending, payload, "{}", 0.0, 1.0, 2.0)], 0)
+        return claim.job_id
+
+    assert run_next(Ending.FINAL, "") == parent.id
+    assert run_next(Ending.ASKS, '{"questions": {"colour": {}}, "first": true}') == child.id
+    jobs.retry(parent.id)
+    assert run_next(Ending.DONE, as_result(1)) == parent.id
+    assert jobs.status(child.id).shown_status == "input_required"
+    assert claims.tick([], 1).claims == []
+    assert control.answer(shared.redis, child.id, {"colour": "red"}, shared.keys) == []
+    assert run_next(Ending.DONE, as_result(2)) == child.id
+    shown = shared.redis.hgetall("rq:worker:ours")
+    assert (shown[b"successful_job_count"], shown[b"failed_job_count"]) == (b"2", b"1"), "to ask is no failure"

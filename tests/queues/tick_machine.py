@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -18,7 +19,7 @@ from ltmc_jobs.queues.contract import JobSpec
 from ltmc_jobs.queues.envelope import Keyring
 from ltmc_jobs.queues.waiting import WATCH
 from tests.queues import kinds
-from tests.queues.model import QUEUES, WORKERS, Job, Model
+from tests.queues.model import ASKED, QUEUES, WORKERS, Job, Model
 from tests.queues.picture import ENDED, Picture
 
 CHANNEL = f"{keys.PREFIX}reply:model"
@@ -60,6 +61,8 @@ class TickModel(Model, RuleBasedStateMachine):
                 self.drain()
             finally:
                 self.ear.close()
+                self.connection.connection_pool.disconnect()  # each worker keeps one at hand, as long as it lives
+                self.connection.connection_pool.reset()
 
     # What happens
 
@@ -127,7 +130,7 @@ class TickModel(Model, RuleBasedStateMachine):
                 refused.append(claim.member)
             elif ending == Ending.DONE:
                 self.done[worker] += 1
-            elif ending not in (Ending.BACK, Ending.AGAIN):
+            elif ending not in (Ending.BACK, Ending.AGAIN, Ending.ASKS):
                 self.failed[worker] += 1
         assert sorted(ticked.refused) == sorted(refused)
         expected = self.claim(worker, free)
@@ -217,6 +220,7 @@ class TickModel(Model, RuleBasedStateMachine):
                 if job.status == "queued":
                     self.waiting[job.queue].remove(job.id)
                 job.status = "canceled"
+                job.asks.clear()
                 job.results += 1
                 self.tell(job)
             elif job.status == "started":
@@ -237,6 +241,17 @@ class TickModel(Model, RuleBasedStateMachine):
                     job.crashes, job.cancelled = 0, False
                     self.push(job)
 
+    @precondition(lambda self: self.jobs)
+    @rule(which=st.integers(0, 50), given=st.sets(st.sampled_from([*ASKED, "weight"])), twice=st.booleans())
+    def answer_questions(self, which: int, given: set[str], twice: bool) -> None:
+        self.give(self.jobs[self.order[which % len(self.order)]], given, 1 + twice)
+
+    def give(self, job: Job, given: set[str], times: int = 1) -> None:
+        for _ in range(times):
+            left = control.answer(self.connection, job.id, dict.fromkeys(given, "so"), self.keyring)
+            assert set(left) == job.asks - given
+            self.answer(job, given)
+
     @rule(queue=st.sampled_from(QUEUES))
     def pause(self, queue: str) -> None:
         control.pause(self.connection, queue, "because", "a test")
@@ -251,7 +266,8 @@ class TickModel(Model, RuleBasedStateMachine):
     @rule(which=st.integers(0, 50))
     def watch(self, which: int) -> None:
         job = self.jobs[self.order[which % len(self.order)]]
-        assert WATCH.run(self.connection, [CHANNEL, job.id, "no-such-job"]) == [job.status.encode(), b""]
+        shown = "asks" if job.asks else job.status
+        assert WATCH.run(self.connection, [CHANNEL, job.id, "no-such-job"]) == [shown.encode(), b""]
         job.watched = job.watched or job.status not in ENDED
 
     # What is always true
@@ -279,6 +295,8 @@ class TickModel(Model, RuleBasedStateMachine):
         """All that can still run ends."""
         for queue in QUEUES:
             self.resume(queue)
+        for job in self.jobs.values():
+            self.give(job, set(ASKED))
         for _ in range(100):
             for job in self.jobs.values():
                 if job.status == "scheduled":
@@ -297,4 +315,6 @@ class TickModel(Model, RuleBasedStateMachine):
 
 def _run(claim: Claim, ending: Ending, delay: float) -> Run:
     payload = holds.as_result(1) if ending == Ending.DONE else holds.as_failure("trace")
+    if ending == Ending.ASKS:
+        payload = json.dumps({"questions": {key: {} for key in ASKED}, "first": True})
     return Run(claim.job_id, claim.execution, ending, payload, '{"code": "job_failed"}', delay, 1.0, 2.0)

@@ -9,8 +9,8 @@ local function free_dependents(id)
   local key = JOB .. id .. ':dependents'
   local children = call('SMEMBERS', key)
   for _, child in ipairs(children) do
-    local f = call('HMGET', JOB .. child, 'origin', 'enqueue_at_front')
-    local queue = f[1]
+    local f = call('HMGET', JOB .. child, 'origin', 'enqueue_at_front', 'ltmc_questions')
+    local queue = not f[3] and f[1]  -- one that asks has run before, and waits for its answers
     if queue and call('ZSCORE', 'rq:deferred:' .. queue, child) and is_free(child) then
       call('ZREM', 'rq:deferred:' .. queue, child)
       push(queue, child, f[2] == '1')

@@ -37,7 +37,8 @@ else
   for _, run in ipairs(runs) do
     if run.lost then refused[#refused + 1] = run.member
     else
-      if run.outcome == 'done' then done = done + 1 elseif run.outcome ~= 'back' and run.outcome ~= 'again' then failed = failed + 1 end
+      if run.outcome == 'done' then done = done + 1
+      elseif run.outcome ~= 'back' and run.outcome ~= 'again' and run.outcome ~= 'asks' then failed = failed + 1 end
       worked = worked + tonumber(run.ended) - tonumber(run.started)
     end
   end
