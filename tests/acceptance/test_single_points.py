@@ -106,6 +106,6 @@ def test_y04_a_copy_made_while_it_runs_is_the_whole_memory(
     with web_of(other.url, params={"project": "copied", "wait": 30}) as web:
         found = web.post("/tools/retrieve_memory", json={"query": "About moss.md.", "top_k": 3}).json()
         assert found["retrieved_chunks"][0]["file_name"] == "moss.md"
-        assert {chunk["match"] for chunk in found["retrieved_chunks"]} == {"meaning"}
+        assert {chunk["match"] for chunk in found["retrieved_chunks"]} <= {"meaning", "both"}, "by their vectors, too"
         assert found["total_results"] == 3
         assert store(web, "moss.md", content="Moss sleeps.")["version"] == 2

@@ -61,8 +61,6 @@ class TickModel(Model, RuleBasedStateMachine):
                 self.drain()
             finally:
                 self.ear.close()
-                self.connection.connection_pool.disconnect()  # each worker keeps one at hand, as long as it lives
-                self.connection.connection_pool.reset()
 
     # What happens
 

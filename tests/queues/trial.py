@@ -18,8 +18,17 @@ def try_machine(
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     Keyring.make(settings)
     with redis.Redis.from_url(redis_url) as connection:
+
+        def teardown(self: RuleBasedStateMachine) -> None:
+            try:
+                machine.teardown(self)
+            finally:
+                connection.connection_pool.disconnect()  # a worker keeps one at hand, as long as it lives
+                connection.connection_pool.reset()
+
+        own = {"connection": connection, "keyring": Keyring.load(settings), "teardown": teardown}
         run_state_machine_as_test(
-            type("Machine", (machine,), {"connection": connection, "keyring": Keyring.load(settings)}),
+            type("Machine", (machine,), own),
             settings=options(
                 max_examples=examples,
                 stateful_step_count=steps,
