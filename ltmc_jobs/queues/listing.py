@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from redis import Redis
 
 from ltmc_jobs.queues.contract import INPUT_REQUIRED, JobInfo, JobStatus
-from ltmc_jobs.queues.inspect import infos, job_key, json_of, queue_names, registry_of, text_of, time_of
+from ltmc_jobs.queues.inspect import infos, job_key, json_of, queue_names, registry_of, state_named, text_of, time_of
 from ltmc_jobs.queues.producer import noted
 from ltmc_jobs.queues.scripts import script
 from ltmc_jobs.queues.wanted import BETWEEN, Wanted, newest
@@ -85,16 +85,18 @@ def _made(connection: Redis, ids: Iterable[str], wanted: Wanted) -> Iterator[tup
     looked_at = list(ids)
     pipeline = connection.pipeline(transaction=False)
     for job_id in looked_at:
-        pipeline.hmget(job_key(job_id), "created_at", "meta", "ltmc_questions")
-    for job_id, (made, meta, asks) in zip(looked_at, pipeline.execute(), strict=True):
+        pipeline.hmget(job_key(job_id), "created_at", "meta", "status", "ltmc_questions")
+    for job_id, (made, meta, status, asks) in zip(looked_at, pipeline.execute(), strict=True):
         told = json_of(meta)
         about = told if isinstance(told, dict) else {}
         place = (time_of(made) or "", job_id)
+        state = state_named(status or b"queued")
+        shown = INPUT_REQUIRED if asks and state == JobStatus.DEFERRED else state
         if (
             made
             and wanted.project in (None, about.get("project"))
             and wanted.tool in (None, about.get("name"))
             and (wanted.before is None or place < wanted.before)
-            and (asks or wanted.status != INPUT_REQUIRED)
+            and wanted.status in (None, shown)
         ):
             yield place

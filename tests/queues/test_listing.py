@@ -98,6 +98,11 @@ def test_a_job_that_asks_is_told_from_one_that_only_waits(jobs: JobQueue, server
 
 
 def test_pages_show_every_job_once(jobs: JobQueue, server: Redis) -> None:
+    for some in (enqueue(jobs, 20), enqueue(jobs, 20)):
+        end(server, some[::2], 60, "failed")
+        server.hset(f"rq:job:{some[0]}", "status", "stopped")
+    assert len(list(pages(server, 3, project="mine", status="failed"))) == 18, "in one registry with the stopped"
+    jobs.connection.flushall()
     made = enqueue(jobs, 700) + enqueue(jobs, 1, kinds.NO_RETRIES) + enqueue(jobs, 600)
     enqueue(jobs, 40, project="other")
     assert ids_of(pages(server, 90, project="mine")) == made[::-1]
