@@ -108,7 +108,7 @@ def test_a_megabyte_of_anything_takes_linear_time(piece: str, kind: str) -> None
     text = (piece * (MEGABYTE // len(piece) + 1))[:MEGABYTE]
     began = time.process_time()
     chunks = split(text, kind=kind)
-    assert time.process_time() - began < 6  # measured 0.1 to 2.3 s; what is quadratic takes minutes
+    assert time.process_time() - began < 20  # 0.1 to 2.5 s, on a crowded machine three times that; quadratic: minutes
     assert rebuilt(chunks) == text
     assert max(tokens(chunk.content) for chunk in (*chunks[:50], *chunks[-50:])) <= 200
 
