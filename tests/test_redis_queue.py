@@ -48,6 +48,15 @@ def fields_of(shared: Shared, job_id: str) -> dict[bytes, bytes]:
     return dict(found)
 
 
+async def close(shared: Shared) -> None:
+    """End what listens first: cut off, it would be connecting again while the loop ends."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await shared.async_redis.aclose()
+
+
 def test_j26_a_job_goes_in_and_its_result_comes_out(shared: Shared, fleet: WorkerProcesses) -> None:
     """J26: and RQ itself reads both."""
     spec = spec_of(kinds.ECHO, args={"word": "héllo \U0001f41d"})
@@ -67,7 +76,7 @@ def test_j14_async_enqueue_is_the_same_path(shared: Shared, fleet: WorkerProcess
         first = await shared.async_queue.enqueue(specs["async"])
         again = await shared.async_queue.enqueue(specs["async"])
         outcome = await shared.async_queue.outcome(ids["async"], SECONDS)
-        await shared.async_redis.aclose()
+        await close(shared)
         return first.created, again.created, outcome.unwrap()
 
     shared.queue.enqueue(specs["sync"])
@@ -87,7 +96,7 @@ def test_j14_before_a_worker_comes_they_are_alike_too(shared: Shared) -> None:
 
     async def enqueue() -> None:
         await shared.async_queue.enqueue(specs[1])
-        await shared.async_redis.aclose()
+        await close(shared)
 
     shared.queue.enqueue(specs[0])
     asyncio.run(enqueue())
